@@ -1,0 +1,58 @@
+/// The agent's half of the session with the orchestrator, without any I/O: feed it what happened, do
+/// what it returns. The same object runs under the Asio driver and in the simulator.
+///
+/// Rules it keeps: Hello first; a Welcome of a lower epoch than the highest seen, of another lineage,
+/// or of a log that cannot show the witness's hash is refused; effects before Welcome are a protocol
+/// error; unacknowledged reports are sent again after every reconnect; silence beyond dead_ms closes.
+#pragma once
+
+#include <deque>
+#include <optional>
+#include <vector>
+
+#include "schemas/session.h"
+
+namespace drover::wire {
+
+/// What the session wants done, in this order: persist, then send, then deliver, then close.
+struct AgentStep {
+    std::optional<Witness> persist;          ///< make durable before anything below
+    std::vector<AgentMessage> send;
+    std::vector<EffectWanted> effects;       ///< hand to the executor; epoch already checked
+    std::vector<EffectWithdrawn> withdrawn;
+    std::vector<Uuid> acknowledged;          ///< reports the agent may forget
+    std::optional<Error> close;              ///< close the connection, show why
+    bool welcomed = false;                   ///< true in the step that accepted the Welcome
+};
+
+class AgentSession {
+  public:
+    /// `hello.witness` is the durable witness; `pending` are reports not yet acknowledged.
+    AgentSession(Hello hello, std::vector<Report> pending);
+
+    [[nodiscard]] AgentStep connected(SteadyMillis now);
+    [[nodiscard]] AgentStep received(const OrchestratorMessage& message, SteadyMillis now);
+    /// A new report: sent at once when welcomed, kept until acknowledged in any case.
+    [[nodiscard]] AgentStep report(Report report, SteadyMillis now);
+    [[nodiscard]] AgentStep progress(Progress progress, SteadyMillis now);
+    /// An effect is durably taken.
+    [[nodiscard]] AgentStep taken(const EffectId& id, SteadyMillis now);
+    /// Once the effect with this head was obeyed, the witness moves forward. Returned in `persist`.
+    [[nodiscard]] AgentStep obeyed(const Witness& head, SteadyMillis now);
+    /// Heartbeats and the dead-peer deadline. Call at least every heartbeat_ms / 2.
+    [[nodiscard]] AgentStep tick(SteadyMillis now);
+    void disconnected();
+
+    [[nodiscard]] const Witness& witness() const { return hello_.witness; }
+
+    [[nodiscard]] bool is_welcomed() const { return welcome_.has_value(); }
+
+  private:
+    Hello hello_;
+    std::deque<Report> pending_;
+    std::optional<Welcome> welcome_;
+    SteadyMillis last_received_ = 0;
+    SteadyMillis last_sent_ = 0;
+};
+
+}  // namespace drover::wire
