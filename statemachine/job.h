@@ -1,0 +1,117 @@
+/// The state of one job: what evolve makes of its events, and all that decide and outstanding see.
+/// A plain value; copying it is how decisions are tried out.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "statemachine/event.h"
+#include "statemachine/phase.h"
+
+namespace drover::statemachine {
+
+/// The event that made a piece of work outstanding: names its effects (see EffectId).
+struct Cause {
+    std::uint64_t seq = 0;
+    Hash hash;
+    WallMicros wall_micros = 0;
+
+    bool operator==(const Cause&) const = default;
+};
+
+struct ParkedState {
+    EffectKind step = EffectKind::preflight;
+    Error error;
+    WallMicros since_micros = 0;
+
+    bool operator==(const ParkedState&) const = default;
+};
+
+struct Rejected {
+    std::string id;      ///< stable, for example "cutover_lagging"
+    std::string detail;  ///< why, here
+    std::string next;    ///< what to do instead
+
+    bool operator==(const Rejected&) const = default;
+};
+
+struct Job {
+    JobId id;
+    Uuid lineage;  ///< of the log; part of every effect id
+    JobSpec spec;
+    Phase phase = Phase::planned;
+    bool exists = false;  ///< false before JobPlanned
+    std::uint32_t version = 0;  ///< events applied, CommandRejected included: the stream position
+
+    // Flags beside the phase.
+    bool paused = false;
+    std::string pause_reason;
+    std::optional<ParkedState> parked;
+    std::optional<std::string> quarantined;
+    Limits limits;
+
+    // Preflight.
+    std::array<std::optional<PreflightDone>, 2> preflight;  ///< by Side
+    Hash plan_hash;
+
+    // The copy.
+    DataState data_state = DataState::idle;
+    WallMicros data_state_since_micros = 0;
+    std::uint64_t backlog_bytes = 0;
+    Generation generation;
+    std::string generation_lost;  ///< cause of the last loss, empty once in sync again
+    std::uint64_t ticket_serial = 0;  ///< seq of MirrorStarted or ResyncStarted
+    WallMicros ticket_not_after_micros = 0;
+    bool overwrite_acknowledged = false;
+
+    // Cutover.
+    std::uint32_t run = 0;
+    std::optional<CutoverArmed> armed;
+    std::optional<FenceToken> token;  ///< of the present run, from CutoverStarted on
+    std::optional<FenceProof> fence;
+    WallMicros cutover_started_micros = 0;
+    WallMicros outage_deadline_micros = 0;
+    bool deadline_passed = false;
+    std::vector<ByteRange> repair;
+    std::uint32_t repairs = 0;
+    std::vector<DiskProof> proof;
+    bool activate_derived = false;  ///< Activate was wanted in this run: the target may be live
+    WallMicros activated_micros = 0;
+    bool target_took_writes = false;  ///< since the last time both sides were equal
+    std::uint64_t target_bytes_written = 0;
+    WallMicros hold_deadline_micros = 0;
+    bool decision_overdue = false;
+    bool fence_breached = false;
+    bool fence_broken = false;
+
+    // Rollback.
+    std::optional<RollbackStarted> rollback;
+    bool target_deactivated = false;
+    bool target_stop_confirmed = false;  ///< by a person; Deactivate stays outstanding until answered
+    bool deactivate_pending = false;     ///< carried into later phases after TargetStopConfirmed
+
+    // Clean-up.
+    std::array<bool, 2> cleaned_up{};  ///< by Side
+    bool deletion_wanted = false;
+    bool data_deleted = false;
+
+    // Links and attempts.
+    std::array<bool, 2> agent_connected{};
+    std::uint32_t attempt = 0;
+
+    Cause phase_cause;    ///< the event that entered the phase, or the last RetryStarted in it
+    Cause copy_cause;     ///< the last MirrorStarted or ResyncStarted: names Replicate
+    Cause fence_cause;    ///< SourceFenced: names HoldFence
+    Cause deactivate_cause;  ///< RollbackStarted of the run: names Deactivate wherever it is outstanding
+    Cause deletion_cause;
+    Cause wake_cause;     ///< the event that set the earliest deadline: names WakeAt
+    WallMicros phase_since_micros = 0;
+    WallMicros created_micros = 0;
+
+    bool operator==(const Job&) const = default;
+};
+
+}  // namespace drover::statemachine
