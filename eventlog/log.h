@@ -7,10 +7,6 @@
 /// (memory_log.h). Formats, chain and recovery: eventlog/format.md.
 #pragma once
 
-#include "base/bytes.h"
-#include "base/clock.h"
-#include "base/result.h"
-
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -18,6 +14,10 @@
 #include <span>
 #include <string>
 #include <vector>
+
+#include "base/bytes.h"
+#include "base/clock.h"
+#include "base/result.h"
 
 namespace drover::eventlog {
 
@@ -43,10 +43,9 @@ struct StreamId {
 struct NewEvent {
     std::uint16_t kind = 0;
     std::uint16_t kind_version = 1;
-    Uuid command_id;  ///< the command that caused it; zero for none
-    std::string
-        actor;      ///< who: "operator:NAME", "agent:NAME", "timer", "system"; at most 128 bytes
-    Seq cause = 0;  ///< seq of the event that led to it; 0 for none
+    Uuid command_id;    ///< the command that caused it; zero for none
+    std::string actor;  ///< who: "operator:NAME", "agent:NAME", "timer", "system"; at most 128 bytes
+    Seq cause = 0;      ///< seq of the event that led to it; 0 for none
     Bytes payload;
 };
 
@@ -89,12 +88,11 @@ struct Append {
 };
 
 enum class AppendOutcome : std::uint8_t {
-    ok,        ///< durable
-    conflict,  ///< a stream was elsewhere, or a command is answered already; nothing was written
-    fenced,    ///< a later epoch owns this log; nothing was written; the caller must stop
-    indeterminate,  ///< the write failed half-way; the caller must stop the process, start-up
-                    ///< recovers
-    invalid  ///< the batch breaks a limit named in `error`; nothing was written; not worth a retry
+    ok,             ///< durable
+    conflict,       ///< a stream was elsewhere, or a command is answered; nothing was written
+    fenced,         ///< a later epoch owns this log; nothing was written; the caller must stop
+    indeterminate,  ///< the write failed half-way; the caller must stop the process
+    invalid         ///< a limit is broken, `error` names it; nothing was written
 };
 
 struct AppendResult {
@@ -131,9 +129,9 @@ class EventLog {
     virtual ~EventLog() = default;
 
     /// Appends all of `batch` atomically: one write, one sync, for any number of streams (a stream
-    /// may appear more than once; each expects the position left by the one before). `now_micros`
-    /// is the wall time of the whole batch. Blocks for one sync. Outcomes: AppendOutcome. `fenced`
-    /// when `epoch` is not this log's current one.
+    /// may appear more than once; each expects the position left by the one before). `now_micros` is
+    /// the wall time of the whole batch. Blocks for one sync. Outcomes: AppendOutcome. `fenced` when
+    /// `epoch` is not this log's current one.
     [[nodiscard]] virtual AppendResult append(std::span<const Append> batch, Epoch epoch,
                                               WallMicros now_micros) = 0;
 
@@ -167,8 +165,7 @@ class EventLog {
 
 /// SHA-256 of "drover-ev1", the fixed fields, the payload and `prev_hash`, as format.md lays out.
 [[nodiscard]] Hash record_hash(const Record& record);
-/// The stored form of a record, and back. decode: corrupt when truncated, oversized or of another
-/// version.
+/// The stored form of a record, and back. decode: corrupt when truncated, oversized or of another version.
 [[nodiscard]] Bytes encode_record(const Record& record);
 [[nodiscard]] Result<Record> decode_record(ByteView bytes);
 

@@ -1,0 +1,215 @@
+#include "eventlog/rocksdb_store.h"
+
+#include <array>
+#include <atomic>
+
+#include <rocksdb/db.h>
+#include <rocksdb/file_checksum.h>
+#include <rocksdb/listener.h>
+#include <rocksdb/table.h>
+
+#include "base/assert.h"
+#include "base/log.h"
+
+namespace drover::eventlog {
+namespace {
+
+constexpr std::size_t wal_bytes_max = std::size_t{96} << 20;
+constexpr std::size_t events_memtable_bytes = std::size_t{16} << 20;
+constexpr std::size_t other_memtable_bytes = std::size_t{4} << 20;
+constexpr std::size_t readahead_bytes = std::size_t{2} << 20;
+constexpr std::size_t info_log_bytes_max = std::size_t{1} << 20;
+constexpr std::size_t info_log_files_max = 5;
+constexpr std::size_t manifest_preallocated_bytes = std::size_t{64} << 10;
+constexpr std::size_t protection_bytes_per_key = 8;
+
+/// In the order of Column. RocksDB insists on a column family called "default".
+constexpr std::array<const char*, 5> column_names = {"events", "streams", "answers", "snapshots",
+                                                     "default"};
+
+rocksdb::Slice slice(ByteView bytes) {
+    return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
+
+ByteView view(const rocksdb::Slice& text) {
+    return {reinterpret_cast<const std::uint8_t*>(text.data()), text.size()};
+}
+
+Error store_error(const rocksdb::Status& status, std::string_view action) {
+    const std::string detail = std::string(action) + ": " + status.ToString();
+    if (status.IsNoSpace()) return Error(Errc::unavailable, "log_disk_full", detail);
+    if (status.IsCorruption()) return Error(Errc::corrupt, "log_damaged", detail);
+    if (status.IsInvalidArgument() || status.IsNotSupported())
+        return Error(Errc::unsupported, "log_unsupported", detail);
+    return Error(Errc::io, "log_io_failed", detail);
+}
+
+/// Remembers background errors and forbids RocksDB to recover from them by itself: only start-up may
+/// decide what is really stored.
+class FailureListener final : public rocksdb::EventListener {
+  public:
+    void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
+        failed_ = true;
+        log::error("eventlog", "background error", error->ToString());
+    }
+
+    void OnErrorRecoveryBegin(rocksdb::BackgroundErrorReason, rocksdb::Status,
+                              bool* auto_recovery) override {
+        *auto_recovery = false;
+    }
+
+    [[nodiscard]] bool failed() const { return failed_; }
+
+  private:
+    std::atomic<bool> failed_ = false;
+};
+
+/// A reader must not write RocksDB's own diary into the directory it examines.
+class NoInfoLog final : public rocksdb::Logger {
+  public:
+    using rocksdb::Logger::Logv;
+    void Logv(const char*, va_list) override {}
+};
+
+/// The policy of format.md, line by line.
+rocksdb::DBOptions database_options(RocksStore::Access access,
+                                    const std::shared_ptr<FailureListener>& listener) {
+    using rocksdb::WALRecoveryMode;
+    const bool salvage = access == RocksStore::Access::salvage;
+    rocksdb::DBOptions options;
+    options.wal_recovery_mode = salvage ? WALRecoveryMode::kPointInTimeRecovery
+                                        : WALRecoveryMode::kTolerateCorruptedTailRecords;
+    options.track_and_verify_wals_in_manifest = !salvage;
+    options.paranoid_checks = !salvage;
+    options.atomic_flush = true;
+    options.file_checksum_gen_factory = rocksdb::GetFileChecksumGenCrc32cFactory();
+    options.max_bgerror_resume_count = 0;
+    options.recycle_log_file_num = 0;
+    options.max_total_wal_size = wal_bytes_max;
+    options.max_background_jobs = 2;
+    options.max_open_files = -1;
+    options.avoid_unnecessary_blocking_io = true;
+    options.manifest_preallocation_size = manifest_preallocated_bytes;
+    options.keep_log_file_num = info_log_files_max;
+    options.max_log_file_size = info_log_bytes_max;
+    options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+    options.listeners.push_back(listener);
+    if (access != RocksStore::Access::read_write) options.info_log = std::make_shared<NoInfoLog>();
+    return options;
+}
+
+std::vector<rocksdb::ColumnFamilyDescriptor> column_descriptors() {
+    std::vector<rocksdb::ColumnFamilyDescriptor> columns;
+    for (const char* name : column_names) {
+        rocksdb::ColumnFamilyOptions options;
+        options.write_buffer_size =
+            columns.empty() ? events_memtable_bytes : other_memtable_bytes;
+        columns.emplace_back(name, options);
+    }
+    return columns;
+}
+
+}  // namespace
+
+struct RocksStore::State {
+    std::shared_ptr<FailureListener> listener = std::make_shared<FailureListener>();
+    std::unique_ptr<rocksdb::DB> database;
+    std::vector<rocksdb::ColumnFamilyHandle*> columns;
+
+    State() = default;
+    State(const State&) = delete;
+    State& operator=(const State&) = delete;
+
+    ~State() {
+        for (auto* column : columns)
+            if (auto status = database->DestroyColumnFamilyHandle(column); !status.ok())
+                log::warn("eventlog", "closing a column failed", status.ToString());
+        if (!database) return;
+        if (auto status = database->Close(); !status.ok() && !status.IsNotSupported())
+            log::warn("eventlog", "closing the database failed", status.ToString());
+    }
+
+    [[nodiscard]] rocksdb::ColumnFamilyHandle* column(Column column) const {
+        const auto index = static_cast<std::size_t>(column);
+        DROVER_ASSERT(index < columns.size());
+        return columns[index];
+    }
+
+    rocksdb::Status open(const std::string& path, Access access, bool create) {
+        rocksdb::DBOptions options = database_options(access, listener);
+        options.create_if_missing = create;
+        options.create_missing_column_families = create;
+        options.error_if_exists = create;
+        rocksdb::DB* opened = nullptr;
+        const auto status =
+            access == Access::read_write
+                ? rocksdb::DB::Open(options, path, column_descriptors(), &columns, &opened)
+                : rocksdb::DB::OpenForReadOnly(options, path, column_descriptors(), &columns,
+                                               &opened);
+        database.reset(opened);
+        return status;
+    }
+};
+
+RocksStore::RocksStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
+
+RocksStore::~RocksStore() = default;
+
+Result<std::unique_ptr<RocksStore>> RocksStore::create(const std::filesystem::path& directory) {
+    auto state = std::make_unique<State>();
+    const auto status = state->open(directory.native(), Access::read_write, true);
+    if (!status.ok()) return store_error(status, "create " + directory.native());
+    return std::unique_ptr<RocksStore>(new RocksStore(std::move(state)));
+}
+
+Result<std::unique_ptr<RocksStore>> RocksStore::open(const std::filesystem::path& directory,
+                                                     Access access) {
+    auto state = std::make_unique<State>();
+    const auto status = state->open(directory.native(), access, false);
+    if (!status.ok()) return store_error(status, "open " + directory.native());
+    return std::unique_ptr<RocksStore>(new RocksStore(std::move(state)));
+}
+
+Result<> RocksStore::scan(Column column, ByteView from, const Visitor& visit) const {
+    rocksdb::ReadOptions options;
+    options.verify_checksums = true;
+    options.readahead_size = readahead_bytes;
+    options.fill_cache = false;
+    const std::unique_ptr<rocksdb::Iterator> at(
+        state_->database->NewIterator(options, state_->column(column)));
+    for (at->Seek(slice(from)); at->Valid(); at->Next())
+        if (!visit(view(at->key()), view(at->value()))) return {};
+    // An iterator also becomes invalid when it meets damage: without this the log would end early.
+    if (!at->status().ok()) return store_error(at->status(), "read");
+    return {};
+}
+
+Result<std::optional<Bytes>> RocksStore::get(Column column, ByteView key) const {
+    rocksdb::ReadOptions options;
+    options.verify_checksums = true;
+    rocksdb::PinnableSlice value;
+    const auto status =
+        state_->database->Get(options, state_->column(column), slice(key), &value);
+    if (status.IsNotFound()) return std::optional<Bytes>{};
+    if (!status.ok()) return store_error(status, "read");
+    const ByteView bytes = view(value);
+    return std::optional<Bytes>(std::in_place, bytes.begin(), bytes.end());
+}
+
+Result<> RocksStore::write(std::span<const Put> puts) {
+    rocksdb::WriteBatch batch(0, 0, protection_bytes_per_key, 0);
+    for (const Put& put : puts) {
+        const auto status = batch.Put(state_->column(put.column), slice(put.key), slice(put.value));
+        if (!status.ok()) return store_error(status, "prepare a write");
+    }
+    rocksdb::WriteOptions options;
+    options.sync = true;
+    options.protection_bytes_per_key = protection_bytes_per_key;
+    const auto status = state_->database->Write(options, &batch);
+    if (!status.ok()) return store_error(status, "write");
+    return {};
+}
+
+bool RocksStore::failed_in_background() const { return state_->listener->failed(); }
+
+}  // namespace drover::eventlog

@@ -1,0 +1,52 @@
+/// One bit per block of a disk, in words that may be shared with the kernel (a BPF array) or with a
+/// file that outlives the process. All operations are atomic per word; callable from any thread.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <span>
+
+namespace drover::replicator {
+
+/// Bytes per bit. A multiple of every sector size.
+constexpr std::uint64_t block_bytes = 4096;
+
+[[nodiscard]] constexpr std::uint64_t blocks_of(std::uint64_t size_bytes) {
+    return (size_bytes + block_bytes - 1) / block_bytes;
+}
+
+[[nodiscard]] constexpr std::size_t words_of(std::uint64_t blocks) {
+    return static_cast<std::size_t>((blocks + 63) / 64);
+}
+
+/// A view; the words must outlive it. Bits beyond `blocks` are never set by it.
+class BlockMap {
+  public:
+    BlockMap() = default;
+
+    BlockMap(std::uint64_t* words, std::uint64_t blocks) : words_(words), blocks_(blocks) {}
+
+    [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
+
+    void set(std::uint64_t first_block, std::uint64_t count);
+    void clear(std::uint64_t first_block, std::uint64_t count);
+    [[nodiscard]] bool test(std::uint64_t block) const;
+    void set_all() { set(0, blocks_); }
+
+    void clear_all() { clear(0, blocks_); }
+
+    /// Takes one word: exchanges it with zero, sequentially consistent. Word i holds blocks 64i..64i+63.
+    [[nodiscard]] std::uint64_t take_word(std::size_t word);
+    [[nodiscard]] std::uint64_t word(std::size_t word) const;
+    void or_word(std::size_t word, std::uint64_t bits);
+
+    /// this |= other; both of the same size.
+    void merge(const BlockMap& other);
+    [[nodiscard]] std::uint64_t count() const;
+
+  private:
+    std::uint64_t* words_ = nullptr;
+    std::uint64_t blocks_ = 0;
+};
+
+}  // namespace drover::replicator

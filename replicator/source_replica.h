@@ -1,0 +1,101 @@
+/// The source's end of one job: owns the trackers, runs passes over one thread, talks to the target.
+/// Independent of the orchestrator: the agent's executor drives it and passes on what it observes.
+///
+///   dial ─► hello + ticket ─► resume state ─► passes: take, read, send (bulk), COMMIT (control), ack
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "replicator/device.h"
+#include "replicator/tracker.h"
+#include "schemas/model.h"
+#include "wire/link.h"
+
+namespace drover::replicator {
+
+struct PeerLinks {
+    std::unique_ptr<wire::Link> control;
+    std::unique_ptr<wire::Link> bulk;
+};
+
+/// Called on the replica's thread; must not block and must not call back into the replica.
+class SourceObserver {
+  public:
+    virtual ~SourceObserver() = default;
+    virtual void mirror_done(const MirrorDone& done) = 0;
+    virtual void data_state(const DataStateNow& now) = 0;
+    virtual void generation_gone(const GenerationGone& gone) = 0;
+    virtual void progress(const Progress& progress) = 0;
+};
+
+struct SourceDisk {
+    std::unique_ptr<BlockDevice> device;
+    std::unique_ptr<ChangeTracker> tracker;
+};
+
+struct SourceConfig {
+    Ticket ticket;
+    std::vector<SourceDisk> disks;
+    std::filesystem::path state_directory;  ///< per job; holds the pending maps
+    std::string boot_id;
+    ReplicateMode mode = ReplicateMode::transfer;
+    Limits limits;
+    std::uint64_t backlog_bytes_max = 4U << 20;
+    bool overwrite_acknowledged = false;
+    /// Connects both links to the target. Called again, with backoff, after every loss.
+    std::function<Result<PeerLinks>()> dial;
+    std::int64_t ack_timeout_ms = 30'000;
+};
+
+/// Where the trackers stood when the fence closed.
+struct FenceMark {
+    std::uint64_t tracker_seq = 0;  ///< sum over the disks
+    std::vector<std::uint64_t> seq_of_disk;
+};
+
+class SourceReplica {
+  public:
+    virtual ~SourceReplica() = default;  ///< stops the thread; tracking goes on, state stays
+
+    /// A newer desired state: same job, same or higher ticket serial. Does not restart work in flight
+    /// unless the serial rose.
+    virtual void update(const Ticket& ticket, ReplicateMode mode, const Limits& limits,
+                        bool overwrite_acknowledged) = 0;
+
+    /// Bytes not yet durable on the target, by the dirty and pending maps.
+    [[nodiscard]] virtual std::uint64_t backlog_bytes() = 0;
+
+    /// Passes until the backlog is at most `backlog_bytes_max`; gives up after `timeout_ms` with
+    /// unavailable, detail saying the backlog. Blocks. For use before a fence.
+    [[nodiscard]] virtual Result<> settle(std::uint64_t backlog_bytes_max,
+                                          std::int64_t timeout_ms) = 0;
+
+    /// Positions of the trackers, after an audit that is exact or repaired. Blocks for milliseconds.
+    [[nodiscard]] virtual Result<FenceMark> fence_mark() = 0;
+
+    /// Under a fence: sends everything dirty plus `repair`, commits, waits until the target made it
+    /// durable and its checkpoint says so, until dirty and pending are empty on every disk and the audit
+    /// is exact. A lost audit leads to a comparison of the disk. Blocks; ends with cancelled on stop().
+    [[nodiscard]] virtual Result<DrainDone> drain(std::span<const ByteRange> repair) = 0;
+
+    /// Under a fence, after drain: SHA-256 of every leaf on both ends, rolled up to a root per disk.
+    [[nodiscard]] virtual Result<VerifyDone> verify() = 0;
+
+    /// Ends every blocking call with cancelled and the connection; tracking goes on.
+    virtual void stop() = 0;
+    /// stop(), then detaches the trackers and removes the job's replication state.
+    virtual void forget() = 0;
+};
+
+[[nodiscard]] Result<std::unique_ptr<SourceReplica>> open_source_replica(SourceConfig config,
+                                                                         SourceObserver& observer,
+                                                                         Clock& clock,
+                                                                         Random& random);
+
+}  // namespace drover::replicator

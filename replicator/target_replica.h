@@ -1,0 +1,82 @@
+/// The target's end of one job: applies batches to its disks in direct mode (write in place, flush,
+/// checkpoint, acknowledge) and answers for what it holds. Serves links handed over by the listener.
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/random.h"
+#include "replicator/device.h"
+#include "schemas/model.h"
+#include "wire/link.h"
+
+namespace drover::replicator {
+
+struct TargetConfig {
+    Ticket ticket;
+    std::vector<std::unique_ptr<BlockDevice>> disks;
+    std::filesystem::path state_directory;  ///< per job; holds the checkpoint; on no job disk
+    bool overwrite_acknowledged = false;
+};
+
+struct TargetProgress {
+    std::uint64_t batch = 0;  ///< last durable one
+    std::uint64_t bytes_written = 0;
+    std::uint64_t unverified = 0;
+    bool promoted = false;
+};
+
+class TargetReplica {
+  public:
+    virtual ~TargetReplica() = default;  ///< aborts links and joins
+
+    /// Serves one control link on its own thread until it ends. The first frame was the peer's hello,
+    /// already checked by PeerGate. A newer session of the same peer replaces the older one.
+    virtual void serve_control(std::unique_ptr<wire::Link> link, Bytes hello) = 0;
+    virtual void serve_bulk(std::unique_ptr<wire::Link> link, Bytes hello) = 0;
+
+    virtual void update(const Ticket& ticket, bool overwrite_acknowledged) = 0;
+    [[nodiscard]] virtual TargetProgress progress() = 0;
+
+    /// Durably voids the generation, ends the session, closes the disks: from here on somebody else
+    /// may write them. Idempotent. Errors: io (nothing was released).
+    [[nodiscard]] virtual Result<> promote() = 0;
+
+    /// Ends the session and removes the checkpoint; data stays.
+    virtual void forget() = 0;
+};
+
+[[nodiscard]] Result<std::unique_ptr<TargetReplica>> open_target_replica(TargetConfig config,
+                                                                         Clock& clock,
+                                                                         Random& random);
+
+/// The ticket check at the listener: takes the first frame of a fresh link, verifies signature, expiry,
+/// peer identity and serial, and hands the link to the right job's replica.
+struct GateOptions {
+    std::string own_agent;
+    std::string orchestrator_public_pem;  ///< verifies ticket signatures
+    std::int64_t hello_timeout_ms = 10'000;
+};
+
+class PeerGate {
+  public:
+    /// Finds the running replica of a job, and its ticket; null if the job is not wanted here (yet).
+    using Find = std::function<std::shared_ptr<TargetReplica>(const Ticket&)>;
+
+    PeerGate(GateOptions options, Find find, Clock& clock);
+
+    /// Blocks up to hello_timeout_ms: call on a thread of its own or a small pool.
+    void admit_control(std::unique_ptr<wire::Link> link);
+    void admit_bulk(std::unique_ptr<wire::Link> link);
+
+  private:
+    GateOptions options_;
+    Find find_;
+    Clock& clock_;
+};
+
+}  // namespace drover::replicator
