@@ -1,10 +1,10 @@
 /// Plain values <-> Cap'n Proto builders and readers of agent.capnp, for codecs of this and other
-/// schemas that embed them. Include in .cc files only (heavy). Readers note what is wrong in `checks`.
+/// schemas that embed them. Include in .cc files only (heavy). Readers note what is wrong in
+/// `checks`.
 #pragma once
 
-#include "schemas/flat.h"
-
 #include "schemas/agent.capnp.h"
+#include "schemas/flat.h"
 
 namespace drover::flat {
 
@@ -51,8 +51,8 @@ void write_paths(capnp::List<capnp::Text>::Builder out, const std::vector<std::s
 void write_hooks(capnp::List<schema::HookName>::Builder out,
                  const std::map<HookStep, std::string>& hooks);
 /// Entries must ascend by step, so that a map has one encoding.
-[[nodiscard]] std::map<HookStep, std::string> read_hooks(
-    capnp::List<schema::HookName>::Reader in, Checks& checks);
+[[nodiscard]] std::map<HookStep, std::string> read_hooks(capnp::List<schema::HookName>::Reader in,
+                                                         Checks& checks);
 
 void write_disk_pairs(capnp::List<schema::DiskPair>::Builder out,
                       const std::vector<DiskPair>& disks);

@@ -5,12 +5,13 @@
 namespace drover::flat {
 namespace {
 
-/// Words that a reader may visit. The whole of the largest message once, and half as much again for
-/// union tags and far pointers; a message whose pointers overlap is refused here.
-constexpr std::uint64_t traversal_words_max = message_bytes_max / sizeof(capnp::word) * 3 / 2;
+/// For list elements without content, which count as one word each although they occupy none.
+constexpr std::uint64_t traversal_slack_words = 1024;
 constexpr int nesting_max = 16;
 
-bool is_control(char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }
+bool is_control(char c) {
+    return static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+}
 
 }  // namespace
 
@@ -54,8 +55,8 @@ Bytes Checks::bytes(capnp::Data::Reader value, std::string_view field, std::size
     return {value.begin(), value.end()};
 }
 
-Result<kj::Array<capnp::word>> aligned_words(ByteView bytes) {
-    if (bytes.size() > message_bytes_max) return bad_message("larger than the limit");
+Result<kj::Array<capnp::word>> aligned_words(ByteView bytes, std::size_t size_max) {
+    if (bytes.size() > size_max) return bad_message("larger than the limit");
     if (bytes.size() < 2 * sizeof(capnp::word)) return bad_message("too short");
     if (bytes.size() % sizeof(capnp::word) != 0) return bad_message("not whole words");
     // The table's first number is the count less one.
@@ -65,9 +66,9 @@ Result<kj::Array<capnp::word>> aligned_words(ByteView bytes) {
     return words;
 }
 
-capnp::ReaderOptions reader_options() {
+capnp::ReaderOptions reader_options(std::size_t words) {
     capnp::ReaderOptions options;
-    options.traversalLimitInWords = traversal_words_max;
+    options.traversalLimitInWords = words + traversal_slack_words;
     options.nestingLimit = nesting_max;
     return options;
 }
@@ -82,8 +83,8 @@ Bytes framed(kj::ArrayPtr<const capnp::word> words) {
     return out;
 }
 
-std::string free_text(std::string_view value) {
-    std::size_t size = std::min(value.size(), string_bytes_max);
+std::string free_text(std::string_view value, std::size_t size_max) {
+    std::size_t size = std::min(value.size(), size_max);
     // Do not cut through a UTF-8 sequence: back to the start of the last, incomplete one.
     if (size < value.size()) {
         while (size > 0 && (static_cast<unsigned char>(value[size]) & 0xc0) == 0x80) --size;

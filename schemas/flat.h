@@ -1,5 +1,5 @@
-/// Cap'n Proto bytes as we store and send them, for the codecs of every schema. Include in .cc files
-/// only (heavy).
+/// Cap'n Proto bytes as we store and send them, for the codecs of every schema. Include in .cc
+/// files only (heavy).
 ///
 /// A message is the standard stream framing (segment table, then words), unpacked. What we write is
 /// canonical and has one segment. What we read may have up to 64 segments, and is refused with
@@ -7,14 +7,14 @@
 /// This is the only place that catches Cap'n Proto's exceptions. Pure; thread-safe.
 #pragma once
 
+#include "base/assert.h"
+#include "schemas/codec.h"
+
 #include <cstring>
 #include <string>
 #include <string_view>
 #include <type_traits>
 #include <utility>
-
-#include "base/assert.h"
-#include "schemas/codec.h"
 
 #include <capnp/message.h>
 #include <capnp/serialize.h>
@@ -24,12 +24,19 @@ namespace drover::flat {
 
 constexpr std::size_t string_bytes_max = 4096;
 constexpr std::size_t certificate_bytes_max = 16384;
+constexpr std::size_t signature_bytes_max = 64;  // Ed25519
 constexpr std::size_t findings_max = 256;
+/// Cut on writing only: all findings of a report must fit into one message.
+constexpr std::size_t finding_text_bytes_max = 640;
 constexpr std::size_t capabilities_max = 64;
+constexpr std::size_t roles_max = 8;
 constexpr std::size_t segments_max = 64;
+/// For what lies in our own log and journals: anything that was accepted from the wire can be
+/// stored.
+constexpr std::size_t stored_bytes_max = 2 * message_bytes_max;
 
-/// Collects the first thing that is wrong with a message while its fields are read. After a fault the
-/// returned values are placeholders; from_bytes() throws them away.
+/// Collects the first thing that is wrong with a message while its fields are read. After a fault
+/// the returned values are placeholders; from_bytes() throws them away.
 class Checks {
   public:
     void fail(std::string_view field, std::string_view why) {
@@ -92,9 +99,12 @@ class Checks {
 [[nodiscard]] Error bad_message(std::string_view why);
 
 /// Checks size, alignment and segment count, and copies to aligned words.
-[[nodiscard]] Result<kj::Array<capnp::word>> aligned_words(ByteView bytes);
+[[nodiscard]] Result<kj::Array<capnp::word>> aligned_words(ByteView bytes, std::size_t size_max);
 
-[[nodiscard]] capnp::ReaderOptions reader_options();
+/// Lets a reader visit each word of the message once: pointers that share their target, the way to
+/// make a small message large, are refused. (So a converter must read each pointer field only
+/// once.)
+[[nodiscard]] capnp::ReaderOptions reader_options(std::size_t words);
 
 /// A single canonical segment behind its table.
 [[nodiscard]] Bytes framed(kj::ArrayPtr<const capnp::word> words);
@@ -106,11 +116,11 @@ template <class Builder>
 
 /// `read(Root::Reader, Checks&)` converts; its value is returned if nothing was wrong.
 template <class Root, class Read>
-auto from_bytes(ByteView bytes, Read read)
+auto from_bytes(ByteView bytes, Read read, std::size_t size_max = message_bytes_max)
     -> Result<std::invoke_result_t<Read, typename Root::Reader, Checks&>> {
-    TRY(const auto words, aligned_words(bytes));
+    TRY(const auto words, aligned_words(bytes, size_max));
     try {
-        capnp::FlatArrayMessageReader message(words, reader_options());
+        capnp::FlatArrayMessageReader message(words, reader_options(words.size()));
         if (message.getEnd() != words.end()) return bad_message("bytes after the message");
         Checks checks;
         auto value = read(message.getRoot<Root>(), checks);
@@ -127,9 +137,10 @@ auto from_bytes(ByteView bytes, Read read)
 }
 
 /// Free text cut to what a decoder accepts: a long detail must not make a report undeliverable.
-[[nodiscard]] std::string free_text(std::string_view value);
+[[nodiscard]] std::string free_text(std::string_view value,
+                                    std::size_t size_max = string_bytes_max);
 
-[[nodiscard]] inline capnp::Data::Reader data(ByteView value) {
+[[nodiscard]] inline capnp::Data::Reader blob(ByteView value) {
     return {value.data(), value.size()};
 }
 
@@ -139,14 +150,12 @@ template <class Wire, class Enum>
     return static_cast<Wire>(static_cast<std::uint16_t>(value));
 }
 
-/// Writes `values` into the list that `init(count)` makes. A list longer than decoders accept is a bug
-/// of whoever made it: better found here than by every reader from now on.
-template <class Init, class Values, class Write>
-void write_list(Init init, const Values& values, std::size_t count_max, Write write) {
+/// The size for an init...() of a list. A list longer than decoders accept is a bug of whoever made
+/// it: better found here than by every reader from now on.
+template <class Values>
+[[nodiscard]] unsigned count(const Values& values, std::size_t count_max) {
     DROVER_ASSERT(values.size() <= count_max);
-    auto list = init(static_cast<unsigned>(values.size()));
-    unsigned index = 0;
-    for (const auto& value : values) write(list, index++, value);
+    return static_cast<unsigned>(values.size());
 }
 
 }  // namespace drover::flat

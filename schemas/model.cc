@@ -11,7 +11,9 @@ void put_text(Bytes& out, std::string_view text) {
     put_bytes(out, as_bytes(text));
 }
 
-void put_micros(Bytes& out, WallMicros micros) { put_u64(out, static_cast<std::uint64_t>(micros)); }
+void put_micros(Bytes& out, WallMicros micros) {
+    put_u64(out, static_cast<std::uint64_t>(micros));
+}
 
 }  // namespace
 
@@ -63,93 +65,144 @@ std::string effect_text(const EffectId& id) {
 
 std::string_view name_of(Side side) {
     switch (side) {
-        case Side::source: return "source";
-        case Side::target: return "target";
+        case Side::source:
+            return "source";
+        case Side::target:
+            return "target";
     }
     DROVER_UNREACHABLE();
 }
 
 std::string_view name_of(HookStep step) {
     switch (step) {
-        case HookStep::pre_fence: return "pre_fence";
-        case HookStep::post_release: return "post_release";
-        case HookStep::post_activate: return "post_activate";
-        case HookStep::validate: return "validate";
-        case HookStep::pre_deactivate: return "pre_deactivate";
+        case HookStep::pre_fence:
+            return "pre_fence";
+        case HookStep::post_release:
+            return "post_release";
+        case HookStep::post_activate:
+            return "post_activate";
+        case HookStep::validate:
+            return "validate";
+        case HookStep::pre_deactivate:
+            return "pre_deactivate";
     }
     DROVER_UNREACHABLE();
 }
 
 std::string_view name_of(EffectKind kind) {
     switch (kind) {
-        case EffectKind::preflight: return "preflight";
-        case EffectKind::replicate: return "replicate";
-        case EffectKind::fence: return "fence";
-        case EffectKind::hold_fence: return "hold_fence";
-        case EffectKind::drain: return "drain";
-        case EffectKind::verify: return "verify";
-        case EffectKind::activate: return "activate";
-        case EffectKind::validate: return "validate";
-        case EffectKind::deactivate: return "deactivate";
-        case EffectKind::release: return "release";
-        case EffectKind::cleanup: return "cleanup";
-        case EffectKind::delete_data: return "delete_data";
-        case EffectKind::wake_at: return "wake_at";
-        case EffectKind::seal_point: return "seal_point";
-        case EffectKind::start_test: return "start_test";
-        case EffectKind::revert_test: return "revert_test";
-        case EffectKind::hold_test: return "hold_test";
-        case EffectKind::reverse_drain: return "reverse_drain";
-        case EffectKind::reverse_verify: return "reverse_verify";
+        case EffectKind::preflight:
+            return "preflight";
+        case EffectKind::replicate:
+            return "replicate";
+        case EffectKind::fence:
+            return "fence";
+        case EffectKind::hold_fence:
+            return "hold_fence";
+        case EffectKind::drain:
+            return "drain";
+        case EffectKind::verify:
+            return "verify";
+        case EffectKind::activate:
+            return "activate";
+        case EffectKind::validate:
+            return "validate";
+        case EffectKind::deactivate:
+            return "deactivate";
+        case EffectKind::release:
+            return "release";
+        case EffectKind::cleanup:
+            return "cleanup";
+        case EffectKind::delete_data:
+            return "delete_data";
+        case EffectKind::wake_at:
+            return "wake_at";
+        case EffectKind::seal_point:
+            return "seal_point";
+        case EffectKind::start_test:
+            return "start_test";
+        case EffectKind::revert_test:
+            return "revert_test";
+        case EffectKind::hold_test:
+            return "hold_test";
+        case EffectKind::reverse_drain:
+            return "reverse_drain";
+        case EffectKind::reverse_verify:
+            return "reverse_verify";
     }
     DROVER_UNREACHABLE();
 }
 
 std::string_view name_of(DataState state) {
     switch (state) {
-        case DataState::idle: return "idle";
-        case DataState::mirroring: return "mirroring";
-        case DataState::catching_up: return "catching_up";
-        case DataState::in_sync: return "in_sync";
-        case DataState::lagging: return "lagging";
-        case DataState::not_converging: return "not_converging";
-        case DataState::stalled: return "stalled";
-        case DataState::rescanning: return "rescanning";
-        case DataState::paused: return "paused";
-        case DataState::disconnected: return "disconnected";
+        case DataState::idle:
+            return "idle";
+        case DataState::mirroring:
+            return "mirroring";
+        case DataState::catching_up:
+            return "catching_up";
+        case DataState::in_sync:
+            return "in_sync";
+        case DataState::lagging:
+            return "lagging";
+        case DataState::not_converging:
+            return "not_converging";
+        case DataState::stalled:
+            return "stalled";
+        case DataState::rescanning:
+            return "rescanning";
+        case DataState::paused:
+            return "paused";
+        case DataState::disconnected:
+            return "disconnected";
     }
     DROVER_UNREACHABLE();
 }
 
 std::string_view name_of(Severity severity) {
     switch (severity) {
-        case Severity::info: return "info";
-        case Severity::warning: return "warning";
-        case Severity::critical: return "critical";
+        case Severity::info:
+            return "info";
+        case Severity::warning:
+            return "warning";
+        case Severity::critical:
+            return "critical";
     }
     DROVER_UNREACHABLE();
 }
 
 std::string_view name_of(Errc code) {
     switch (code) {
-        case Errc::none: return "none";
-        case Errc::invalid: return "invalid";
-        case Errc::not_found: return "not_found";
-        case Errc::conflict: return "conflict";
-        case Errc::denied: return "denied";
-        case Errc::unavailable: return "unavailable";
-        case Errc::corrupt: return "corrupt";
-        case Errc::io: return "io";
-        case Errc::unsupported: return "unsupported";
-        case Errc::timed_out: return "timed_out";
-        case Errc::cancelled: return "cancelled";
+        case Errc::none:
+            return "none";
+        case Errc::invalid:
+            return "invalid";
+        case Errc::not_found:
+            return "not_found";
+        case Errc::conflict:
+            return "conflict";
+        case Errc::denied:
+            return "denied";
+        case Errc::unavailable:
+            return "unavailable";
+        case Errc::corrupt:
+            return "corrupt";
+        case Errc::io:
+            return "io";
+        case Errc::unsupported:
+            return "unsupported";
+        case Errc::timed_out:
+            return "timed_out";
+        case Errc::cancelled:
+            return "cancelled";
     }
     DROVER_UNREACHABLE();
 }
 
 std::optional<HookStep> hook_step_from(std::string_view name) {
-    for (const HookStep step : {HookStep::pre_fence, HookStep::post_release, HookStep::post_activate,
-                                HookStep::validate, HookStep::pre_deactivate}) {
+    for (const HookStep step :
+         {HookStep::pre_fence, HookStep::post_release, HookStep::post_activate, HookStep::validate,
+          HookStep::pre_deactivate}) {
         if (name_of(step) == name) return step;
     }
     return std::nullopt;

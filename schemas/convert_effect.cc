@@ -1,0 +1,190 @@
+#include "schemas/convert.h"
+
+namespace drover::flat {
+namespace {
+
+void write(schema::ReplicateWork::Builder out, const ReplicateWork& value) {
+    flat::write(out.initTicket(), value.ticket);
+    flat::write(out.initPeer(), value.peer);
+    out.setMode(wire_enum<schema::ReplicateMode>(value.mode));
+    out.initLimits().setRateBytesPerS(value.limits.rate_bytes_per_s);
+    out.setBacklogBytesMax(value.backlog_bytes_max);
+    out.setOverwriteAcknowledged(value.overwrite_acknowledged);
+}
+
+ReplicateWork read(schema::ReplicateWork::Reader in, Checks& checks) {
+    ReplicateWork value;
+    value.ticket = flat::read(in.getTicket(), checks);
+    value.peer = flat::read(in.getPeer(), checks);
+    value.mode = checks.number(in.getMode(), ReplicateMode::connected, "replicate mode");
+    value.limits.rate_bytes_per_s = in.getLimits().getRateBytesPerS();
+    value.backlog_bytes_max = in.getBacklogBytesMax();
+    value.overwrite_acknowledged = in.getOverwriteAcknowledged();
+    return value;
+}
+
+void write(schema::FenceWork::Builder out, const FenceWork& value) {
+    out.setToken(blob(value.token.view()));
+    out.setRun(value.run);
+    write_paths(out.initDisks(count(value.disks, disks_max)), value.disks);
+    out.setBacklogBytesMax(value.backlog_bytes_max);
+    out.setPreFenceHook(text(value.pre_fence_hook));
+    out.setPostReleaseHook(text(value.post_release_hook));
+}
+
+FenceWork read(schema::FenceWork::Reader in, Checks& checks) {
+    FenceWork value;
+    value.token = checks.fixed<FenceToken>(in.getToken(), "fence token");
+    value.run = in.getRun();
+    value.disks = read_paths(in.getDisks(), "fence disks", checks);
+    value.backlog_bytes_max = in.getBacklogBytesMax();
+    value.pre_fence_hook = checks.optional_name(in.getPreFenceHook(), "pre-fence hook");
+    value.post_release_hook = checks.optional_name(in.getPostReleaseHook(), "post-release hook");
+    return value;
+}
+
+void write(schema::DrainWork::Builder out, const DrainWork& value) {
+    out.setToken(blob(value.token.view()));
+    auto ranges = out.initRepair(count(value.repair, mismatches_max));
+    for (unsigned i = 0; i < ranges.size(); ++i) flat::write(ranges[i], value.repair[i]);
+}
+
+DrainWork read(schema::DrainWork::Reader in, Checks& checks) {
+    DrainWork value;
+    value.token = checks.fixed<FenceToken>(in.getToken(), "drain token");
+    value.repair =
+        checks.list(in.getRepair(), mismatches_max, "drain repair",
+                    [&](schema::ByteRange::Reader range) { return flat::read(range, checks); });
+    return value;
+}
+
+void write(schema::ActivateWork::Builder out, const ActivateWork& value) {
+    out.setToken(blob(value.token.view()));
+    flat::write(out.initProof(), value.proof);
+    out.setSourceAgent(text(value.source_agent));
+    out.setPostActivateHook(text(value.post_activate_hook));
+}
+
+ActivateWork read(schema::ActivateWork::Reader in, Checks& checks) {
+    ActivateWork value;
+    value.token = checks.fixed<FenceToken>(in.getToken(), "activate token");
+    value.proof = flat::read(in.getProof(), checks);
+    value.source_agent = checks.name(in.getSourceAgent(), "activate source agent");
+    value.post_activate_hook = checks.optional_name(in.getPostActivateHook(), "post-activate hook");
+    return value;
+}
+
+PreflightWork read(schema::PreflightWork::Reader in, Checks& checks) {
+    return {read_paths(in.getDisks(), "preflight disks", checks),
+            read_hooks(in.getHooks(), checks)};
+}
+
+void write(schema::PreflightWork::Builder out, const PreflightWork& value) {
+    write_paths(out.initDisks(count(value.disks, disks_max)), value.disks);
+    write_hooks(out.initHooks(count(value.hooks, hook_steps)), value.hooks);
+}
+
+/// The groups of the union with a token and the name of a hook.
+DeactivateWork read_deactivate(schema::Work::Deactivate::Reader in, Checks& checks) {
+    return {checks.fixed<FenceToken>(in.getToken(), "deactivate token"),
+            checks.optional_name(in.getPreDeactivateHook(), "pre-deactivate hook")};
+}
+
+ReleaseWork read_release(schema::Work::Release::Reader in, Checks& checks) {
+    return {checks.fixed<FenceToken>(in.getToken(), "release token"),
+            checks.optional_name(in.getPostReleaseHook(), "post-release hook")};
+}
+
+}  // namespace
+
+void write(schema::Work::Builder out, const EffectWork& value) {
+    std::visit(
+        Overloaded{
+            [&](const PreflightWork& work) { write(out.initPreflight(), work); },
+            [&](const ReplicateWork& work) { write(out.initReplicate(), work); },
+            [&](const FenceWork& work) { write(out.initFence(), work); },
+            [&](const HoldFenceWork& work) {
+                out.initHoldFence().setToken(blob(work.token.view()));
+            },
+            [&](const DrainWork& work) { write(out.initDrain(), work); },
+            [&](const VerifyWork& work) { out.initVerify().setToken(blob(work.token.view())); },
+            [&](const ActivateWork& work) { write(out.initActivate(), work); },
+            [&](const ValidateWork& work) { out.initValidate().setHook(text(work.hook)); },
+            [&](const DeactivateWork& work) {
+                auto group = out.initDeactivate();
+                group.setToken(blob(work.token.view()));
+                group.setPreDeactivateHook(text(work.pre_deactivate_hook));
+            },
+            [&](const ReleaseWork& work) {
+                auto group = out.initRelease();
+                group.setToken(blob(work.token.view()));
+                group.setPostReleaseHook(text(work.post_release_hook));
+            },
+            [&](const CleanupWork& work) { out.initCleanup().setKeepFence(work.keep_fence); },
+            [&](const DeleteDataWork& work) {
+                write_paths(out.initDeleteData().initDisks(count(work.disks, disks_max)),
+                            work.disks);
+            },
+            [&](const WakeAtWork& work) { out.initWakeAt().setAtMicros(work.at_micros); },
+        },
+        value);
+}
+
+EffectWork read(schema::Work::Reader in, Checks& checks) {
+    switch (in.which()) {
+        case schema::Work::PREFLIGHT:
+            return read(in.getPreflight(), checks);
+        case schema::Work::REPLICATE:
+            return read(in.getReplicate(), checks);
+        case schema::Work::FENCE:
+            return read(in.getFence(), checks);
+        case schema::Work::HOLD_FENCE:
+            return HoldFenceWork{
+                checks.fixed<FenceToken>(in.getHoldFence().getToken(), "hold-fence token")};
+        case schema::Work::DRAIN:
+            return read(in.getDrain(), checks);
+        case schema::Work::VERIFY:
+            return VerifyWork{checks.fixed<FenceToken>(in.getVerify().getToken(), "verify token")};
+        case schema::Work::ACTIVATE:
+            return read(in.getActivate(), checks);
+        case schema::Work::VALIDATE:
+            return ValidateWork{checks.optional_name(in.getValidate().getHook(), "validate hook")};
+        case schema::Work::DEACTIVATE:
+            return read_deactivate(in.getDeactivate(), checks);
+        case schema::Work::RELEASE:
+            return read_release(in.getRelease(), checks);
+        case schema::Work::CLEANUP:
+            return CleanupWork{in.getCleanup().getKeepFence()};
+        case schema::Work::DELETE_DATA:
+            return DeleteDataWork{read_paths(in.getDeleteData().getDisks(), "disks", checks)};
+        case schema::Work::WAKE_AT:
+            return WakeAtWork{in.getWakeAt().getAtMicros()};
+    }
+    checks.fail("work", "unknown alternative");
+    return {};
+}
+
+void write(schema::Effect::Builder out, const Effect& value) {
+    write(out.initId(), value.id);
+    out.setAgent(text(value.agent));
+    out.setJobName(text(value.job_name));
+    write(out.initWork(), value.work);
+}
+
+Effect read(schema::Effect::Reader in, Checks& checks) {
+    Effect value;
+    value.id = read(in.getId(), checks);
+    value.work = read(in.getWork(), checks);
+    // Work alternatives are numbered as EffectKind; an id that names another kind is a forgery or a
+    // bug.
+    if (value.work.index() != static_cast<std::size_t>(value.id.kind)) {
+        checks.fail("effect", "work and kind differ");
+    }
+    const bool local = std::holds_alternative<WakeAtWork>(value.work);
+    value.agent = local ? checks.optional_name(in.getAgent(), "effect agent")
+                        : checks.name(in.getAgent(), "effect agent");
+    value.job_name = checks.name(in.getJobName(), "effect job name");
+    return value;
+}
+
+}  // namespace drover::flat
