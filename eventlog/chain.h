@@ -8,8 +8,11 @@ namespace drover::eventlog {
 /// The chain through the whole log.
 class ChainCheck {
   public:
-    /// Continues after event `seq`, whose hash is `hash`; the default starts before the first event.
-    explicit ChainCheck(Seq seq = 0, Hash hash = {}) : seq_(seq), hash_(hash) {}
+    /// Continues after event `seq`, whose hash is `hash`; the default starts before the first
+    /// event.
+    explicit ChainCheck(Seq seq = 0, Hash hash = {})
+        : seq_(seq),
+          hash_(hash) {}
 
     /// Decodes the event that must come next and moves on to it. Errors (corrupt), each naming the
     /// event: event_missing, event_damaged (its bytes do not give its hash), chain_broken (it does

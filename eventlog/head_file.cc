@@ -1,12 +1,13 @@
 #include "eventlog/head_file.h"
 
+#include "base/assert.h"
+#include "base/log.h"
+
 #include <array>
 #include <cerrno>
 
 #include <fcntl.h>
 #include <unistd.h>
-
-#include "base/assert.h"
 
 namespace drover::eventlog {
 namespace {
@@ -43,8 +44,8 @@ Result<Slots> read_slots(const std::filesystem::path& path) {
     Slots slots;
     for (std::size_t i = 0; i < slots.size(); ++i)
         if (contents->size() >= (i + 1) * head_slot_bytes)
-            slots[i] = decode_head_slot(
-                ByteView(*contents).subspan(i * head_slot_bytes, head_slot_bytes));
+            slots[i] =
+                decode_head_slot(ByteView(*contents).subspan(i * head_slot_bytes, head_slot_bytes));
     return slots;
 }
 
@@ -111,6 +112,8 @@ Result<HeadFile> HeadFile::open(const std::filesystem::path& path) {
     const auto index = newest(slots);
     if (!index)
         return Error(Errc::corrupt, "head_file_damaged", path.native() + " has no valid slot");
+    if (!slots[1 - *index])
+        log::warn("eventlog", "one slot of the head file is damaged", "file=" + path.native());
     Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
     if (!fd.valid()) return errno_error(errno, "open", path.native());
     return HeadFile(path, std::move(fd), *slots[*index], 1 - *index);

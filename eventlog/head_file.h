@@ -1,16 +1,16 @@
-/// The head file: how far the log had got, kept outside RocksDB, because RocksDB alone opens without
-/// complaint after its last write-ahead log was cut on a record boundary or removed.
+/// The head file: how far the log had got, kept outside RocksDB, because RocksDB alone opens
+/// without complaint after its last write-ahead log was cut on a record boundary or removed.
 ///
 ///   slot 0 (4 KiB) | slot 1 (4 KiB)     written in turn, so one of them is always whole
 ///
 /// The layout of a slot is in format.md. One thread uses an instance; all calls block.
 #pragma once
 
-#include <filesystem>
-#include <optional>
-
 #include "base/file.h"
 #include "eventlog/log.h"
+
+#include <filesystem>
+#include <optional>
 
 namespace drover::eventlog {
 
@@ -53,7 +53,10 @@ class HeadFile {
 
   private:
     HeadFile(std::filesystem::path path, Fd fd, const HeadSlot& slot, std::size_t next)
-        : path_(std::move(path)), fd_(std::move(fd)), slot_(slot), next_(next) {}
+        : path_(std::move(path)),
+          fd_(std::move(fd)),
+          slot_(slot),
+          next_(next) {}
 
     std::filesystem::path path_;
     Fd fd_;

@@ -1,10 +1,10 @@
 #include "eventlog/heads.h"
 
+#include "eventlog/chain.h"
+
 #include <algorithm>
 #include <limits>
 #include <set>
-
-#include "eventlog/chain.h"
 
 namespace drover::eventlog {
 namespace {
@@ -31,8 +31,7 @@ Result<> check_limits(std::span<const Append> batch) {
                                     " bytes; the limit is " + std::to_string(actor_bytes_max));
         }
         if (!append.answer) continue;
-        if (append.answer->command_id.is_zero())
-            return limit_broken("an answer without a command");
+        if (append.answer->command_id.is_zero()) return limit_broken("an answer without a command");
         if (append.answer->answer.size() > payload_bytes_max)
             return limit_broken("an answer of " + std::to_string(append.answer->answer.size()) +
                                 " bytes; the limit is " + std::to_string(payload_bytes_max));
@@ -53,11 +52,10 @@ AppendResult append_failed(AppendOutcome outcome, Error error) {
 }
 
 AppendResult already_answered(const Uuid& command_id) {
-    return append_failed(
-        AppendOutcome::conflict,
-        Error(Errc::conflict, "command_answered",
-              "command " + uuid_text(command_id) + " has its answer already", nothing_written,
-              "give the stored answer to whoever asks again"));
+    return append_failed(AppendOutcome::conflict,
+                         Error(Errc::conflict, "command_answered",
+                               "command " + uuid_text(command_id) + " has its answer already",
+                               nothing_written, "give the stored answer to whoever asks again"));
 }
 
 StreamHead Heads::stream(const StreamId& id) const {

@@ -5,9 +5,9 @@
 ///   plan(batch) ─► ok + records ─► store them, sync ─► advance(records)
 #pragma once
 
-#include <map>
-
 #include "eventlog/log.h"
+
+#include <map>
 
 namespace drover::eventlog {
 
@@ -24,8 +24,8 @@ class Heads {
 
     [[nodiscard]] std::size_t stream_count() const { return streams_.size(); }
 
-    /// The events that `batch` would append, or why it may not: fenced, then invalid, then conflict.
-    /// Changes nothing.
+    /// The events that `batch` would append, or why it may not: fenced, then invalid, then
+    /// conflict. Changes nothing.
     [[nodiscard]] AppendResult plan(std::span<const Append> batch, Epoch epoch,
                                     WallMicros now_micros) const;
 

@@ -45,7 +45,8 @@ Result<OwnerFile> OwnerFile::acquire(const std::filesystem::path& path) {
         if (errno == EWOULDBLOCK) return owned_by(path);
         return errno_error(errno, "lock", path.native());
     }
-    // Written over and then cut, not cut first: on a full volume the old block must not be given up.
+    // Written over and then cut, not cut first: on a full volume the old block must not be given
+    // up.
     const std::string text = own_text();
     TRY_VOID(write_all(fd.get(), as_bytes(text), path.native()));
     if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0)

@@ -2,9 +2,9 @@
 /// dead owner never blocks: the kernel drops its lock.
 #pragma once
 
-#include <filesystem>
-
 #include "base/file.h"
+
+#include <filesystem>
 
 namespace drover::eventlog {
 
@@ -15,7 +15,8 @@ class OwnerFile {
     [[nodiscard]] static Result<OwnerFile> acquire(const std::filesystem::path& path);
 
   private:
-    explicit OwnerFile(Fd fd) : fd_(std::move(fd)) {}
+    explicit OwnerFile(Fd fd)
+        : fd_(std::move(fd)) {}
 
     Fd fd_;
 };

@@ -82,7 +82,9 @@ Result<Record> decode_header(ByteView bytes) {
 
 }  // namespace
 
-Hash record_hash(const Record& record) { return hash_of(encode_hashed_part(record)); }
+Hash record_hash(const Record& record) {
+    return hash_of(encode_hashed_part(record));
+}
 
 Bytes encode_record(const Record& record) {
     Bytes out = encode_hashed_part(record);

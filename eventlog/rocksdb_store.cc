@@ -1,5 +1,8 @@
 #include "eventlog/rocksdb_store.h"
 
+#include "base/assert.h"
+#include "base/log.h"
+
 #include <array>
 #include <atomic>
 
@@ -7,9 +10,6 @@
 #include <rocksdb/file_checksum.h>
 #include <rocksdb/listener.h>
 #include <rocksdb/table.h>
-
-#include "base/assert.h"
-#include "base/log.h"
 
 namespace drover::eventlog {
 namespace {
@@ -44,8 +44,8 @@ Error store_error(const rocksdb::Status& status, std::string_view action) {
     return Error(Errc::io, "log_io_failed", detail);
 }
 
-/// Remembers background errors and forbids RocksDB to recover from them by itself: only start-up may
-/// decide what is really stored.
+/// Remembers background errors and forbids RocksDB to recover from them by itself: only start-up
+/// may decide what is really stored.
 class FailureListener final : public rocksdb::EventListener {
   public:
     void OnBackgroundError(rocksdb::BackgroundErrorReason, rocksdb::Status* error) override {
@@ -68,6 +68,7 @@ class FailureListener final : public rocksdb::EventListener {
 class NoInfoLog final : public rocksdb::Logger {
   public:
     using rocksdb::Logger::Logv;
+
     void Logv(const char*, va_list) override {}
 };
 
@@ -102,8 +103,7 @@ std::vector<rocksdb::ColumnFamilyDescriptor> column_descriptors() {
     std::vector<rocksdb::ColumnFamilyDescriptor> columns;
     for (const char* name : column_names) {
         rocksdb::ColumnFamilyOptions options;
-        options.write_buffer_size =
-            columns.empty() ? events_memtable_bytes : other_memtable_bytes;
+        options.write_buffer_size = columns.empty() ? events_memtable_bytes : other_memtable_bytes;
         columns.emplace_back(name, options);
     }
     return columns;
@@ -151,7 +151,8 @@ struct RocksStore::State {
     }
 };
 
-RocksStore::RocksStore(std::unique_ptr<State> state) : state_(std::move(state)) {}
+RocksStore::RocksStore(std::unique_ptr<State> state)
+    : state_(std::move(state)) {}
 
 RocksStore::~RocksStore() = default;
 
@@ -188,8 +189,7 @@ Result<std::optional<Bytes>> RocksStore::get(Column column, ByteView key) const 
     rocksdb::ReadOptions options;
     options.verify_checksums = true;
     rocksdb::PinnableSlice value;
-    const auto status =
-        state_->database->Get(options, state_->column(column), slice(key), &value);
+    const auto status = state_->database->Get(options, state_->column(column), slice(key), &value);
     if (status.IsNotFound()) return std::optional<Bytes>{};
     if (!status.ok()) return store_error(status, "read");
     const ByteView bytes = view(value);
@@ -210,6 +210,8 @@ Result<> RocksStore::write(std::span<const Put> puts) {
     return {};
 }
 
-bool RocksStore::failed_in_background() const { return state_->listener->failed(); }
+bool RocksStore::failed_in_background() const {
+    return state_->listener->failed();
+}
 
 }  // namespace drover::eventlog

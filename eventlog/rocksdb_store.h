@@ -4,14 +4,14 @@
 /// One thread uses an instance. All calls block.
 #pragma once
 
+#include "base/bytes.h"
+#include "base/result.h"
+
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
 #include <span>
-
-#include "base/bytes.h"
-#include "base/result.h"
 
 namespace drover::eventlog {
 
@@ -38,7 +38,8 @@ class RocksStore {
     /// An empty database in a directory that does not exist yet.
     [[nodiscard]] static Result<std::unique_ptr<RocksStore>> create(
         const std::filesystem::path& directory);
-    /// Errors: log_disk_full (unavailable), log_damaged (corrupt), log_io_failed (io), log_unsupported.
+    /// Errors: log_disk_full (unavailable), log_damaged (corrupt), log_io_failed (io),
+    /// log_unsupported.
     [[nodiscard]] static Result<std::unique_ptr<RocksStore>> open(
         const std::filesystem::path& directory, Access access);
 

@@ -1,0 +1,35 @@
+/// Verifies a log without its writer: what `drover audit verify DIR` prints. Takes no lock, changes
+/// nothing, and works on a log that start-up refuses to open. Blocks for as long as reading takes.
+#pragma once
+
+#include "eventlog/survey.h"
+
+#include <filesystem>
+
+namespace drover::eventlog {
+
+struct AuditReport {
+    Uuid lineage;
+    std::uint64_t events = 0;  ///< that could be read
+    Seq first_seq = 0;         ///< 0 for an empty log
+    Seq last_seq = 0;
+    Hash head_hash;
+    Epoch epoch = 0;
+    std::uint64_t streams = 0;
+    std::optional<Seq> head_file_seq;  ///< nullopt without a head file
+    std::vector<Finding> findings;  ///< in the order of the checks; empty for a log that is whole
+
+    [[nodiscard]] bool whole() const { return findings.empty(); }
+
+    /// The smallest event any finding names; 0 when there is none.
+    [[nodiscard]] Seq first_bad_seq() const;
+};
+
+/// A log directory, also while its writer runs: then the report says how far it had come. Errors:
+/// log_missing, log_unsupported, meta_damaged, io; everything else that is wrong is a finding.
+[[nodiscard]] Result<AuditReport> verify_log_directory(const std::filesystem::path& directory);
+
+/// An open log, through its interface. Errors: those of reading other than corrupt.
+[[nodiscard]] Result<AuditReport> verify(const EventLog& log);
+
+}  // namespace drover::eventlog

@@ -1,0 +1,166 @@
+#include "eventlog/survey.h"
+
+#include "eventlog/chain.h"
+
+#include <algorithm>
+
+namespace drover::eventlog {
+namespace {
+
+class Surveyor {
+  public:
+    Surveyor(const RocksStore& store, const LogMeta& meta, const std::optional<HeadSlot>& head_file)
+        : store_(store),
+          meta_(meta),
+          head_file_(head_file),
+          result_(meta.lineage) {
+        result_.heads.set_epoch(meta.epoch);
+    }
+
+    Survey run() {
+        read_events();
+        read_streams();
+        read_answers();
+        compare_meta();
+        compare_head_file();
+        return std::move(result_);
+    }
+
+  private:
+    void find(std::string id, Seq seq, std::string detail) {
+        const bool known = std::any_of(result_.findings.begin(), result_.findings.end(),
+                                       [&](const Finding& finding) { return finding.id == id; });
+        if (!known) result_.findings.push_back({std::move(id), seq, std::move(detail)});
+    }
+
+    void find(const Error& error, Seq seq) { find(error.id(), seq, error.detail()); }
+
+    void read_events() {
+        const auto read = store_.scan(Column::events, {}, [this](ByteView key, ByteView stored) {
+            read_event(key, stored);
+            return true;
+        });
+        if (!read) find(read.error(), chain_.seq() + 1);
+    }
+
+    void read_event(ByteView key, ByteView stored) {
+        ++result_.events;
+        const Seq due = chain_.seq() + 1;
+        const auto key_seq = seq_from_event_key(key);
+        if (!key_seq) return find(key_seq.error(), due);
+        if (result_.first_seq == 0) result_.first_seq = *key_seq;
+        const auto record = chain_.next(stored);
+        if (record) {
+            if (*key_seq != record->seq)
+                find("event_damaged", due, "event " + std::to_string(due) + ": wrong key");
+            accept(*record);
+            return;
+        }
+        find(record.error(), due);
+        // Look on behind the damage; what follows is judged from the event that could be decoded.
+        const auto decoded = decode_record(stored);
+        if (!decoded) return;
+        chain_.resume_after(*decoded);
+        accept(*decoded);
+    }
+
+    void accept(const Record& record) {
+        if (auto link = check_stream_link(record, result_.heads.stream(record.stream)); !link)
+            find(link.error(), record.seq);
+        result_.heads.advance(record);
+        positions_[record.stream].push_back(record.seq);
+        if (head_file_ && record.seq == head_file_->seq) hash_at_head_file_ = record.hash;
+    }
+
+    /// The index must say exactly what the events say.
+    void read_streams() {
+        std::uint64_t entries = 0;
+        const auto read = store_.scan(Column::streams, {}, [&](ByteView key, ByteView value) {
+            ++entries;
+            const auto entry = decode_stream_entry(key, value);
+            if (!entry) {
+                find(entry.error(), 0);
+                return true;
+            }
+            const auto found = positions_.find(entry->stream);
+            const bool right = found != positions_.end() && entry->stream_seq >= 1 &&
+                               entry->stream_seq <= found->second.size() &&
+                               found->second[entry->stream_seq - 1] == entry->seq;
+            if (!right)
+                find("index_damaged", entry->seq,
+                     "the index of stream " + stream_text(entry->stream) + " is wrong at " +
+                         std::to_string(entry->stream_seq));
+            return true;
+        });
+        if (!read) find("index_damaged", 0, read.error().detail());
+        if (entries != result_.events)
+            find("index_damaged", 0,
+                 "the stream index has " + std::to_string(entries) + " entries for " +
+                     std::to_string(result_.events) + " events");
+    }
+
+    void read_answers() {
+        const auto read = store_.scan(Column::answers, {}, [this](ByteView key, ByteView value) {
+            ++result_.answers;
+            if (auto answer = decode_answer(key, value); !answer) find(answer.error(), 0);
+            return true;
+        });
+        if (!read) find("answer_damaged", 0, read.error().detail());
+        if (result_.answers != meta_.answers)
+            find("answer_damaged", 0,
+                 std::to_string(result_.answers) + " answers to commands where " +
+                     std::to_string(meta_.answers) + " were written");
+    }
+
+    void compare_meta() {
+        const Head& head = result_.heads.head();
+        if (meta_.seq == head.seq && meta_.hash == head.hash) return;
+        find("meta_differs", std::min(meta_.seq, head.seq) + 1,
+             "the log ends at event " + std::to_string(head.seq) + " and its own note says " +
+                 std::to_string(meta_.seq));
+    }
+
+    void compare_head_file() {
+        if (!head_file_)
+            return find("head_file_damaged", 0,
+                        "the head file is missing or has no valid slot; the log ends at event " +
+                            std::to_string(result_.heads.head().seq));
+        const Head& head = result_.heads.head();
+        const Seq kept = head_file_->seq;
+        if (head_file_->lineage != head.lineage)
+            return find("log_lineage_differs", 0,
+                        "the log is of lineage " + uuid_text(head.lineage) + ", its head file of " +
+                            uuid_text(head_file_->lineage));
+        if (head.seq < kept)
+            return find("log_shorter_than_head", head.seq + 1,
+                        "the log ends at event " + std::to_string(head.seq) +
+                            ", its head file says " + std::to_string(kept));
+        if (head.epoch < head_file_->epoch)
+            find("log_epoch_behind_head", head.seq + 1,
+                 "the log is in epoch " + std::to_string(head.epoch) + ", its head file says " +
+                     std::to_string(head_file_->epoch));
+        if (hash_at_head_file_ != head_file_->hash)
+            find("log_differs_from_head", kept,
+                 "event " + std::to_string(kept) + " of " + std::to_string(head.seq) +
+                     " has another hash than the head file keeps for it");
+    }
+
+    const RocksStore& store_;
+    const LogMeta& meta_;
+    const std::optional<HeadSlot>& head_file_;
+    Survey result_;
+    ChainCheck chain_;
+    std::map<StreamId, std::vector<Seq>> positions_;
+    Hash hash_at_head_file_;  ///< stays zero for position 0, as in the file
+};
+
+}  // namespace
+
+Result<Survey> survey(const RocksStore& store, const std::optional<HeadSlot>& head_file) {
+    TRY(const auto value, store.get(Column::meta, meta_key()));
+    if (!value) return Error(Errc::corrupt, "meta_damaged", "the facts about the log are missing");
+    TRY(const LogMeta meta, decode_meta(*value));
+    return Surveyor(store, meta, head_file).run();
+}
+
+}  // namespace drover::eventlog
