@@ -39,9 +39,11 @@ Result<AuditReport> look(const LogPaths& paths) {
     }
     TRY(Survey surveyed, survey(**store, head_file));
     AuditReport report = report_of(std::move(surveyed), head_file);
-    if (refused)
+    if (refused) {
+        const Seq first_bad = report.whole() ? report.last_seq + 1 : report.first_bad_seq();
         report.findings.insert(report.findings.begin(),
-                               {refused->id(), report.last_seq + 1, refused->detail()});
+                               {refused->id(), first_bad, refused->detail()});
+    }
     return report;
 }
 

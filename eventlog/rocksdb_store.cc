@@ -78,7 +78,7 @@ rocksdb::DBOptions database_options(RocksStore::Access access,
     using rocksdb::WALRecoveryMode;
     const bool salvage = access == RocksStore::Access::salvage;
     rocksdb::DBOptions options;
-    options.wal_recovery_mode = salvage ? WALRecoveryMode::kPointInTimeRecovery
+    options.wal_recovery_mode = salvage ? WALRecoveryMode::kSkipAnyCorruptedRecords
                                         : WALRecoveryMode::kTolerateCorruptedTailRecords;
     options.track_and_verify_wals_in_manifest = !salvage;
     options.paranoid_checks = !salvage;

@@ -23,7 +23,7 @@ class RocksStore {
     enum class Access : std::uint8_t {
         read_write,  ///< takes RocksDB's lock; rolls its write-ahead log into table files
         read_only,   ///< changes nothing, needs no lock, refuses what read_write refuses
-        salvage      ///< read_only, but shows what lies before the first damage instead of refusing
+        salvage      ///< read_only, but shows what is readable around damage instead of refusing
     };
 
     struct Put {
