@@ -48,9 +48,18 @@ class AgentSession {
     [[nodiscard]] bool is_welcomed() const { return welcome_.has_value(); }
 
   private:
+    [[nodiscard]] AgentStep refuse(Error error);
+    [[nodiscard]] AgentStep on_welcome(const Welcome& welcome);
+    [[nodiscard]] AgentStep on_effect(const EffectWanted& wanted);
+    [[nodiscard]] AgentStep on_withdrawn(const EffectWithdrawn& withdrawn);
+    [[nodiscard]] AgentStep on_ack(const ReportAck& ack);
+    /// Notes that something is sent.
+    [[nodiscard]] AgentStep sent(AgentStep step, SteadyMillis now);
+
     Hello hello_;
     std::deque<Report> pending_;
     std::optional<Welcome> welcome_;
+    bool connected_ = false;
     SteadyMillis last_received_ = 0;
     SteadyMillis last_sent_ = 0;
 };

@@ -1,15 +1,13 @@
 #include "wire/memory_link.h"
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <deque>
 #include <mutex>
-#include <optional>
 
 namespace drover::wire {
 namespace {
-
-using std::chrono::steady_clock;
 
 /// One direction: a bounded queue of frames.
 class Pipe {
@@ -18,36 +16,27 @@ class Pipe {
         : queued_bytes_max_(queued_bytes_max),
           frames_max_(frames_max) {}
 
-    Result<> send(ByteView head, ByteView body) {
+    /// False once the pipe has ended.
+    [[nodiscard]] bool push(Bytes frame) {
         std::unique_lock lock(mutex_);
         // An empty queue takes a frame of any size, so that a large one cannot wait for ever.
         changed_.wait(lock, [&] {
-            return end_ || queue_.empty() ||
-                   queued_bytes_ + head.size() + body.size() <= queued_bytes_max_;
+            return ended_ || queue_.empty() || queued_bytes_ + frame.size() <= queued_bytes_max_;
         });
-        if (end_) return *end_;
-        Bytes frame(head.begin(), head.end());
-        frame.insert(frame.end(), body.begin(), body.end());
+        if (ended_) return false;
         queued_bytes_ += frame.size();
         queue_.push_back(std::move(frame));
         ++frames_;
         changed_.notify_all();
-        return {};
+        return true;
     }
 
-    /// True once the frames that may pass have passed.
-    [[nodiscard]] bool is_spent() const {
-        const std::lock_guard lock(mutex_);
-        return frames_max_ != 0 && frames_ >= frames_max_;
-    }
-
-    Result<Bytes> receive(std::int64_t timeout_ms) {
-        const auto deadline = steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+    Result<Bytes> pop(std::int64_t timeout_ms) {
         std::unique_lock lock(mutex_);
-        const bool ready =
-            changed_.wait_until(lock, deadline, [&] { return end_ || !queue_.empty(); });
-        if (end_ && (queue_.empty() || end_->code() == Errc::cancelled)) return *end_;
+        const bool ready = changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
+                                             [&] { return ended_ || !queue_.empty(); });
         if (!ready) return Error(Errc::timed_out, "link_timed_out", "no frame arrived in time");
+        if (queue_.empty()) return Error(Errc::unavailable, "link_closed", "the peer is gone");
         Bytes frame = std::move(queue_.front());
         queue_.pop_front();
         queued_bytes_ -= frame.size();
@@ -55,12 +44,17 @@ class Pipe {
         return frame;
     }
 
-    /// Frames that were sent before stay readable unless the end is an abort of this reader's own
-    /// side.
-    void end(const Error& why) {
+    /// Frames that were pushed before stay readable.
+    void end() {
         const std::lock_guard lock(mutex_);
-        if (!end_ || why.code() == Errc::cancelled) end_ = why;
+        ended_ = true;
         changed_.notify_all();
+    }
+
+    /// True once the frames that may pass have passed.
+    [[nodiscard]] bool is_spent() const {
+        const std::lock_guard lock(mutex_);
+        return frames_max_ != 0 && frames_ >= frames_max_;
     }
 
   private:
@@ -71,12 +65,8 @@ class Pipe {
     std::deque<Bytes> queue_;
     std::size_t queued_bytes_ = 0;
     std::uint64_t frames_ = 0;
-    std::optional<Error> end_;
+    bool ended_ = false;
 };
-
-Error gone() {
-    return Error(Errc::unavailable, "link_closed", "the connection is closed");
-}
 
 Error aborted() {
     return Error(Errc::cancelled, "link_aborted", "the link was aborted");
@@ -90,42 +80,42 @@ class MemoryLink final : public Link {
           in_(std::move(in)),
           peer_(std::move(peer)) {}
 
-    ~MemoryLink() override { close(gone()); }
+    ~MemoryLink() override { cut(); }
 
     Result<> send(ByteView head, ByteView body) override {
-        {
-            const std::lock_guard lock(mutex_);
-            if (aborted_) return aborted();
-        }
-        TRY_VOID(out_->send(head, body));
-        if (out_->is_spent()) close(gone());
+        Bytes frame(head.begin(), head.end());
+        frame.insert(frame.end(), body.begin(), body.end());
+        const bool taken = !aborted_ && out_->push(std::move(frame));
+        if (aborted_) return aborted();
+        if (!taken) return Error(Errc::unavailable, "link_closed", "the peer is gone");
+        if (out_->is_spent()) cut();
         return {};
     }
 
-    Result<Bytes> receive(std::int64_t timeout_ms) override { return in_->receive(timeout_ms); }
+    Result<Bytes> receive(std::int64_t timeout_ms) override {
+        if (aborted_) return aborted();
+        auto frame = in_->pop(timeout_ms);
+        if (aborted_) return aborted();
+        return frame;
+    }
 
     void abort() override {
-        {
-            const std::lock_guard lock(mutex_);
-            aborted_ = true;
-        }
-        in_->end(aborted());
-        out_->end(gone());
+        aborted_ = true;
+        cut();
     }
 
     [[nodiscard]] const std::string& peer() const override { return peer_; }
 
   private:
-    void close(const Error& why) {
-        out_->end(why);
-        in_->end(why);
+    void cut() {
+        out_->end();
+        in_->end();
     }
 
     const std::shared_ptr<Pipe> out_;
     const std::shared_ptr<Pipe> in_;
     const std::string peer_;
-    std::mutex mutex_;
-    bool aborted_ = false;
+    std::atomic<bool> aborted_ = false;
 };
 
 }  // namespace

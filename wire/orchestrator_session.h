@@ -47,10 +47,17 @@ class OrchestratorSession {
     [[nodiscard]] const std::optional<Hello>& hello() const { return hello_; }
 
   private:
+    [[nodiscard]] OrchestratorStep refuse(Error error);
+    [[nodiscard]] OrchestratorStep on_hello(const Hello& hello, const LogView& log);
+    [[nodiscard]] OrchestratorStep on_message(const AgentMessage& message);
+    /// Sends `message` if the agent was accepted; otherwise nothing.
+    [[nodiscard]] OrchestratorStep sent(OrchestratorMessage message, SteadyMillis now);
+
     std::string certificate_name_;
     std::uint32_t heartbeat_ms_;
     std::uint32_t dead_ms_;
     std::optional<Hello> hello_;
+    bool connected_ = false;
     SteadyMillis last_received_ = 0;
     SteadyMillis last_sent_ = 0;
 };

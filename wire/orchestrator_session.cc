@@ -1,0 +1,171 @@
+#include "wire/orchestrator_session.h"
+
+#include <algorithm>
+
+namespace drover::wire {
+namespace {
+
+constexpr const char* stale_copy_next =
+    "this orchestrator may run on an old copy of its log: stop it and start the newest copy";
+
+Error protocol_error(const std::string& detail) {
+    return Error(Errc::invalid, "protocol_error", detail, "nothing of the session was used",
+                 "check that both ends run versions that belong together");
+}
+
+Error stale_copy(const std::string& id, const std::string& detail) {
+    return Error(Errc::conflict, id, detail, "the agent obeyed nothing of this orchestrator",
+                 stale_copy_next);
+}
+
+/// Why this agent cannot be served; nullopt when it can.
+std::optional<Error> objection(const Hello& hello, const std::string& certificate_name,
+                               const LogView& log, const std::optional<Hash>& hash_at_witness) {
+    const Witness& seen = hello.witness;
+    if (hello.agent != certificate_name) {
+        return Error(Errc::denied, "agent_name_mismatch",
+                     "the certificate names " + certificate_name + ", Hello names " +
+                         printable(hello.agent, 63),
+                     "nothing of the session was used", "enrol the agent under its own name");
+    }
+    if (hello.version_min > protocol_max || hello.version_max < protocol_min) {
+        return Error(Errc::unsupported, "protocol_version",
+                     "the agent speaks protocol versions " + std::to_string(hello.version_min) +
+                         " to " + std::to_string(hello.version_max),
+                     "the agent goes on replicating under its tickets",
+                     "install versions that belong together");
+    }
+    if (!seen.lineage.is_zero() && seen.lineage != log.head.lineage) {
+        return stale_copy("other_lineage", "the agent has obeyed an orchestrator with another log");
+    }
+    if (seen.epoch > log.head.epoch) {
+        return stale_copy("newer_epoch", "the agent has seen epoch " + std::to_string(seen.epoch) +
+                                             ", ours is " + std::to_string(log.head.epoch));
+    }
+    if (seen.seq > log.head.seq) {
+        return stale_copy("log_behind", "the agent has obeyed a command at " +
+                                            std::to_string(seen.seq) + ", our log ends at " +
+                                            std::to_string(log.head.seq));
+    }
+    if (hash_at_witness && *hash_at_witness != seen.hash) {
+        return stale_copy("log_differs", "the agent has obeyed another command at " +
+                                             std::to_string(seen.seq) + " than our log holds");
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+OrchestratorSession::OrchestratorSession(std::string certificate_name, std::uint32_t heartbeat_ms,
+                                         std::uint32_t dead_ms)
+    : certificate_name_(std::move(certificate_name)),
+      heartbeat_ms_(heartbeat_ms),
+      dead_ms_(dead_ms) {}
+
+OrchestratorStep OrchestratorSession::connected(SteadyMillis now) {
+    connected_ = true;
+    hello_.reset();
+    last_received_ = now;
+    last_sent_ = now;
+    return {};
+}
+
+OrchestratorStep OrchestratorSession::received(const AgentMessage& message, const LogView& log,
+                                               SteadyMillis now) {
+    if (!connected_) return {};  // What was under way when the connection was given up.
+    last_received_ = now;
+    OrchestratorStep step;
+    if (const auto* refused = std::get_if<Refused>(&message)) {
+        connected_ = false;
+        step.close = refused->error;
+    } else if (const auto* hello = std::get_if<Hello>(&message)) {
+        step = on_hello(*hello, log);
+    } else if (!hello_) {
+        step = refuse(protocol_error("a message came before Hello"));
+    } else {
+        step = on_message(message);
+    }
+    if (!step.send.empty()) last_sent_ = now;
+    return step;
+}
+
+OrchestratorStep OrchestratorSession::on_hello(const Hello& hello, const LogView& log) {
+    if (hello_) return refuse(protocol_error("a second Hello"));
+    std::optional<Hash> hash_at_witness;
+    if (hello.witness.seq != 0) hash_at_witness = log.hash_at(hello.witness.seq);
+    if (auto error = objection(hello, certificate_name_, log, hash_at_witness)) {
+        return refuse(std::move(*error));
+    }
+    hello_ = hello;
+    Welcome welcome;
+    welcome.version = std::min(protocol_max, hello.version_max);
+    welcome.lineage = log.head.lineage;
+    welcome.epoch = log.head.epoch;
+    welcome.head_seq = log.head.seq;
+    welcome.head_hash = log.head.hash;
+    welcome.hash_at_witness = hash_at_witness;
+    welcome.heartbeat_ms = heartbeat_ms_;
+    welcome.dead_ms = dead_ms_;
+    OrchestratorStep step;
+    step.hello = hello;
+    step.send.emplace_back(welcome);
+    return step;
+}
+
+OrchestratorStep OrchestratorSession::on_message(const AgentMessage& message) {
+    OrchestratorStep step;
+    if (const auto* taken = std::get_if<EffectTaken>(&message)) {
+        step.taken.push_back(taken->id);
+    } else if (const auto* made = std::get_if<ReportMade>(&message)) {
+        step.reports.push_back(made->report);
+    } else if (const auto* progress = std::get_if<ProgressMade>(&message)) {
+        step.progress.push_back(progress->progress);
+    }  // A Heartbeat has done its work by arriving.
+    return step;
+}
+
+OrchestratorStep OrchestratorSession::want(EffectWanted effect, SteadyMillis now) {
+    return sent(std::move(effect), now);
+}
+
+OrchestratorStep OrchestratorSession::withdraw(EffectWithdrawn effect, SteadyMillis now) {
+    return sent(std::move(effect), now);
+}
+
+OrchestratorStep OrchestratorSession::acknowledge(const Uuid& report_id, SteadyMillis now) {
+    return sent(ReportAck{report_id}, now);
+}
+
+OrchestratorStep OrchestratorSession::tick(SteadyMillis now) {
+    if (!connected_) return {};
+    if (now - last_received_ >= dead_ms_) {
+        connected_ = false;
+        OrchestratorStep step;
+        step.close = Error(
+            Errc::timed_out, "agent_silent",
+            "nothing came from the agent for " + std::to_string(now - last_received_) + " ms",
+            "replication goes on without the orchestrator", "the agent connects again by itself");
+        return step;
+    }
+    // At half the agreed interval, because ticks come at intervals too.
+    if (now - last_sent_ >= heartbeat_ms_ / 2) return sent(Heartbeat{}, now);
+    return {};
+}
+
+OrchestratorStep OrchestratorSession::refuse(Error error) {
+    connected_ = false;
+    OrchestratorStep step;
+    step.send.emplace_back(Refused{error});
+    step.close = std::move(error);
+    return step;
+}
+
+OrchestratorStep OrchestratorSession::sent(OrchestratorMessage message, SteadyMillis now) {
+    OrchestratorStep step;
+    if (!connected_ || !hello_) return step;
+    step.send.push_back(std::move(message));
+    last_sent_ = now;
+    return step;
+}
+
+}  // namespace drover::wire
