@@ -18,8 +18,11 @@ struct DialOptions {
     std::int64_t timeout_ms = 10'000;  ///< for connect plus handshake
     std::int64_t send_timeout_ms = 30'000;
     std::size_t frame_bytes_max = control_frame_bytes_max;
+    /// New keys after this many bytes sent: AES-GCM must not seal more than 2^24.5 records with one.
+    std::uint64_t rekey_bytes = std::uint64_t{64} << 30;
 };
 
+/// Returns once the other side has accepted our certificate too (it says so by an empty first frame).
 /// Errors: unavailable (refused, unreachable), denied (certificate), timed_out.
 [[nodiscard]] Result<std::unique_ptr<Link>> dial_tls(const TlsIdentity& identity,
                                                      const DialOptions& options);
@@ -31,6 +34,7 @@ struct ListenOptions {
     std::int64_t handshake_timeout_ms = 10'000;
     std::int64_t send_timeout_ms = 30'000;
     std::size_t unauthenticated_max = 16;  ///< concurrent handshakes; more are closed at once
+    std::uint64_t rekey_bytes = std::uint64_t{64} << 30;  ///< as DialOptions::rekey_bytes
 };
 
 /// Accepts on its own thread; hands over only links whose handshake verified a certificate of our
