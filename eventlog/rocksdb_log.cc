@@ -12,6 +12,9 @@
 namespace drover::eventlog {
 namespace {
 
+/// What RocksDB writes on opening beside its tables: manifest, options, its own diary.
+constexpr std::uint64_t open_bytes_min = std::uint64_t{4} << 20;
+
 class RocksDbLog final : public EventLog {
   public:
     RocksDbLog(OwnerFile owner, std::filesystem::path directory, std::unique_ptr<RocksStore> store,
@@ -248,11 +251,11 @@ Result<> RocksDbLog::sync_head() {
 Error refusal(const Survey& surveyed, const std::filesystem::path& directory, Seq head_file_seq) {
     const Finding& first = surveyed.findings.front();
     const Seq known = std::max(surveyed.heads.head().seq, head_file_seq);
-    return Error(
-        Errc::corrupt, first.id, directory.native() + ": " + first.detail,
-        "the directory as it was found: " + std::to_string(surveyed.events) + " events can be read",
-        "restore the log directory from a backup taken after event " + std::to_string(known) +
-            "; keep this directory unchanged");
+    return Error(Errc::corrupt, first.id, directory.native() + ": " + first.detail,
+                 "all files of the directory, as they were: " + std::to_string(surveyed.events) +
+                     " events can be read",
+                 "restore the log directory from a backup taken after event " +
+                     std::to_string(known) + "; keep this directory unchanged");
 }
 
 /// Names the numbers also where RocksDB itself refused, and says what to do.
@@ -263,7 +266,7 @@ Error refusal(const Error& cause, const std::filesystem::path& directory,
         head_file ? "event " + std::to_string(head_file->seq) : "the last one you know of";
     return Error(Errc::corrupt, cause.id(),
                  directory.native() + ": " + cause.detail() + "; the head file says " + known,
-                 "the directory as it was found",
+                 "all files of the directory",
                  "restore the log directory from a backup taken after " + known +
                      "; keep this directory unchanged");
 }
@@ -280,17 +283,18 @@ Result<Survey> examine(const LogPaths& paths, const std::filesystem::path& direc
     return surveyed;
 }
 
-Error log_missing(const std::filesystem::path& directory,
-                  const std::optional<HeadSlot>& head_file) {
-    if (head_file && head_file->seq > 0)
-        return Error(Errc::corrupt, "log_shorter_than_head",
-                     directory.native() + " holds no database; its head file says " +
-                         std::to_string(head_file->seq),
-                     "the head file",
-                     "restore the log directory from a backup taken after event " +
-                         std::to_string(head_file->seq) + "; keep this directory unchanged");
-    return Error(Errc::not_found, "log_missing", directory.native() + " holds no log",
-                 "nothing was touched", "name the right directory, or create a log there");
+Error log_missing(const LogPaths& paths, const std::filesystem::path& directory) {
+    const auto head_file = HeadFile::read(paths.head);
+    if (!head_file) return head_file.error();
+    if (!head_file->has_value() || (*head_file)->seq == 0)
+        return Error(Errc::not_found, "log_missing", directory.native() + " holds no log",
+                     "nothing was touched", "name the right directory, or create a log there");
+    const std::string last = std::to_string((*head_file)->seq);
+    return Error(Errc::corrupt, "log_shorter_than_head",
+                 directory.native() + " holds no database; its head file says " + last,
+                 "the head file",
+                 "restore the log directory from a backup taken after event " + last +
+                     "; keep this directory unchanged");
 }
 
 bool is_there(const std::filesystem::path& path) {
@@ -298,13 +302,33 @@ bool is_there(const std::filesystem::path& path) {
     return std::filesystem::exists(path, failure);
 }
 
+/// RocksDB copies its write-ahead log into tables when it opens for writing. It may abort instead
+/// of failing when a volume fills up meanwhile, so a volume that is too full is refused beforehand.
+Result<> check_space(const std::filesystem::path& directory,
+                     const std::filesystem::path& database) {
+    std::uint64_t needed = open_bytes_min;
+    std::error_code failure;
+    std::filesystem::directory_iterator at(database, failure);
+    for (; !failure && at != std::filesystem::directory_iterator(); at.increment(failure)) {
+        std::error_code vanished;
+        const auto size = at->file_size(vanished);
+        if (at->path().extension() == ".log" && !vanished) needed += size;
+    }
+    const std::uint64_t free = volume_free_bytes(directory);
+    if (free >= needed) return {};
+    return Error(Errc::unavailable, "log_disk_full",
+                 "the volume of " + directory.native() + " has " + std::to_string(free) +
+                     " bytes free; opening the log needs " + std::to_string(needed),
+                 "every acknowledged event", "free space on that volume, then start again");
+}
+
 Result<std::unique_ptr<EventLog>> try_open(const std::filesystem::path& directory) {
     const LogPaths paths(directory);
-    if (!is_there(directory)) return log_missing(directory, std::nullopt);
+    if (!is_there(paths.database)) return log_missing(paths, directory);
     TRY(OwnerFile owner, OwnerFile::acquire(paths.owner));
     TRY(const auto head_slot, HeadFile::read(paths.head));
-    if (!is_there(paths.database)) return log_missing(directory, head_slot);
     TRY(Survey surveyed, examine(paths, directory, head_slot));
+    TRY_VOID(check_space(directory, paths.database));
     auto store = RocksStore::open(paths.database, RocksStore::Access::read_write);
     if (!store) return refusal(store.error(), directory, head_slot);
     TRY(HeadFile head_file, HeadFile::open(paths.head));
@@ -351,6 +375,7 @@ Result<> create_rocksdb_log(const std::filesystem::path& directory, const Uuid& 
         return Error(Errc::conflict, "log_exists",
                      directory.native() + " holds a log, or the rest of one", "nothing was touched",
                      "open it, or name an empty directory");
+    TRY_VOID(check_space(directory, paths.database));
     return build_log(paths, lineage);
 }
 

@@ -94,6 +94,8 @@ rocksdb::DBOptions database_options(RocksStore::Access access,
     options.keep_log_file_num = info_log_files_max;
     options.max_log_file_size = info_log_bytes_max;
     options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
+    options.stats_dump_period_sec = 0;
+    options.stats_persist_period_sec = 0;
     options.listeners.push_back(listener);
     if (access != RocksStore::Access::read_write) options.info_log = std::make_shared<NoInfoLog>();
     return options;
@@ -109,18 +111,36 @@ std::vector<rocksdb::ColumnFamilyDescriptor> column_descriptors() {
     return columns;
 }
 
+/// Where databases go after a failed write: never closed, for the rest of the process. Closing one
+/// aborts in Debian's RocksDB 7.8.3 (its assertions are on, and WritableFileWriter's destructor
+/// path asserts that no earlier write failed), and the owner is about to exit anyway.
+struct Abandoned {
+    std::unique_ptr<rocksdb::DB> database;
+    std::vector<rocksdb::ColumnFamilyHandle*> columns;
+};
+
+void abandon(Abandoned database) {
+    static auto& abandoned = *new std::vector<Abandoned>;
+    abandoned.push_back(std::move(database));
+}
+
 }  // namespace
 
 struct RocksStore::State {
     std::shared_ptr<FailureListener> listener = std::make_shared<FailureListener>();
     std::unique_ptr<rocksdb::DB> database;
     std::vector<rocksdb::ColumnFamilyHandle*> columns;
+    bool write_failed = false;
 
     State() = default;
     State(const State&) = delete;
     State& operator=(const State&) = delete;
 
     ~State() {
+        if (write_failed || listener->failed()) {
+            abandon({std::move(database), std::move(columns)});
+            return;
+        }
         for (auto* column : columns)
             if (auto status = database->DestroyColumnFamilyHandle(column); !status.ok())
                 log::warn("eventlog", "closing a column failed", status.ToString());
@@ -206,8 +226,9 @@ Result<> RocksStore::write(std::span<const Put> puts) {
     options.sync = true;
     options.protection_bytes_per_key = protection_bytes_per_key;
     const auto status = state_->database->Write(options, &batch);
-    if (!status.ok()) return store_error(status, "write");
-    return {};
+    if (status.ok()) return {};
+    state_->write_failed = true;
+    return store_error(status, "write");
 }
 
 bool RocksStore::failed_in_background() const {

@@ -68,6 +68,11 @@ class Surveyor {
     void accept(const Record& record) {
         if (auto link = check_stream_link(record, result_.heads.stream(record.stream)); !link)
             find(link.error(), record.seq);
+        if (record.epoch > meta_.epoch)
+            find("meta_differs", record.seq,
+                 "event " + std::to_string(record.seq) + " is of epoch " +
+                     std::to_string(record.epoch) + " and the log's own note says " +
+                     std::to_string(meta_.epoch));
         result_.heads.advance(record);
         positions_[record.stream].push_back(record.seq);
         if (head_file_ && record.seq == head_file_->seq) hash_at_head_file_ = record.hash;

@@ -327,7 +327,7 @@ TEST_CASE("damage: a bit flipped in a table is refused and the audit names the e
 }
 
 TEST_CASE("damage: a bit flipped anywhere is harmless or refused", "[damage]") {
-    constexpr std::uintmax_t flips_per_file = 24;
+    constexpr std::uintmax_t flips_per_file = 16;
     for (const auto* base : {&pristine().in_wal, &pristine().in_tables}) {
         std::vector<fs::path> files = {"HEAD"};
         for (const auto& entry : fs::directory_iterator(base->path() / "rocksdb")) {
@@ -351,7 +351,7 @@ TEST_CASE("damage: a write-ahead log cut anywhere is refused or loses nothing he
           "[damage]") {
     const fs::path base = pristine().head_early.path();
     const auto ends = record_ends(Patient(base).file(".log"));
-    for (std::size_t record = 0; record < ends.size(); record += 7)
+    for (std::size_t record = 0; record < ends.size(); record += 13)
         for (const int beside : {-1, 0, 1}) {
             const Patient patient(base);
             const auto wal = patient.file(".log");
