@@ -65,6 +65,13 @@ class Error {
 
     bool operator==(const Error&) const = default;
 
+    /// For test output; a template, so that this header needs no <ostream>.
+    template <class Stream>
+    friend Stream& operator<<(Stream& out, const Error& error) {
+        out << error.text();
+        return out;
+    }
+
   private:
     Errc code_ = Errc::none;
     std::string id_;
