@@ -1,0 +1,28 @@
+/// The commands that talk to a server as a signed-in operator. Each asks, prints, and returns its
+/// exit code; none keeps state.
+///
+///   main ─► parse_command_line ─► run_command ─► Client ─► Transport
+///                                     └────────► Console
+#pragma once
+
+#include "cli/arguments.h"
+#include "cli/client.h"
+#include "cli/output.h"
+
+namespace drover::cli {
+
+struct Session {
+    Client& client;
+    Console& console;
+};
+
+/// Any command but login, version and help.
+[[nodiscard]] ExitCode run_command(const Session& session, const Arguments& arguments);
+
+/// `drover job watch`: polls the job; facts on stdout, progress on a terminal.
+[[nodiscard]] ExitCode watch_job(const Session& session, const Arguments& arguments);
+
+/// Waits until the preflight of the job is decided, and prints what it found.
+[[nodiscard]] ExitCode await_preflight(const Session& session, const Arguments& arguments);
+
+}  // namespace drover::cli

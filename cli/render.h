@@ -1,0 +1,31 @@
+/// The server's documents as text for people. Pure functions of the JSON of schemas/openapi.yaml; a
+/// member that is missing is left out, so that an older server can be shown too.
+#pragma once
+
+#include "cli/json.h"
+
+#include <string>
+
+namespace drover::cli {
+
+/// One line a job.
+[[nodiscard]] std::string render_jobs(const Json& list);
+/// Everything about one job, a field a line.
+[[nodiscard]] std::string render_job(const Json& job);
+/// One line a fact.
+[[nodiscard]] std::string render_history(const Json& history);
+/// One line of the history or of the event stream, without a header.
+[[nodiscard]] std::string render_fact(const Json& fact);
+/// What the job waits for, and why each other action is not allowed.
+[[nodiscard]] std::string render_why(const Json& why);
+[[nodiscard]] std::string render_agents(const Json& list);
+[[nodiscard]] std::string render_audit(const Json& answer);
+[[nodiscard]] std::string render_replay(const Json& answer);
+
+/// How the copy is going, one line, from the job's telemetry; "" if there is none.
+[[nodiscard]] std::string render_progress(const Json& job);
+
+/// What to type next for a job in this state; "" when there is nothing to do.
+[[nodiscard]] std::string next_step(const Json& job);
+
+}  // namespace drover::cli

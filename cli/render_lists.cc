@@ -1,0 +1,109 @@
+#include "base/bytes.h"
+#include "cli/render.h"
+#include "cli/table.h"
+#include "cli/units.h"
+
+#include <array>
+
+namespace drover::cli {
+namespace {
+
+constexpr std::size_t cell_length_max = 200;
+constexpr std::size_t value_length_max = 60;
+
+std::string clean(const Json& value, std::size_t length_max = cell_length_max) {
+    return printable(value.text(), length_max);
+}
+
+std::string flags_of(const Json& job) {
+    std::string out;
+    const auto add = [&out](std::string_view word) {
+        out += (out.empty() ? "" : ",") + std::string(word);
+    };
+    if (job["paused"].truth()) add("paused");
+    if (!job["parked"].is_null()) add("parked:" + clean(job["parked"]["id"]));
+    if (!job["quarantined"].text().empty() && job["quarantined"].text() != "false")
+        add("quarantined");
+    if (job["decision_overdue"].truth()) add("decision-overdue");
+    return out;
+}
+
+/// "key=value key=value" of the scalar members; the rest is in -o json.
+std::string scalars_of(const Json& data) {
+    std::string out;
+    for (const auto& [key, value] : data.members()) {
+        const std::string text = clean(value, value_length_max);
+        if (value.is_object() || value.is_array() || text.empty()) continue;
+        out += (out.empty() ? "" : " ") + printable(key, value_length_max) + "=" + text;
+    }
+    return out;
+}
+
+std::vector<std::string> cells_of(const Json& fact) {
+    return {clean(fact["seq"]), clean(fact["time"]), clean(fact["event"]), clean(fact["by"]),
+            scalars_of(fact["data"])};
+}
+
+}  // namespace
+
+std::string render_jobs(const Json& list) {
+    Table table({"NAME", "PHASE", "DATA", "BACKLOG", "SOURCE", "TARGET", "FLAGS"});
+    for (const Json& job : list["items"].items()) {
+        table.add({clean(job["name"]), clean(job["phase"]), clean(job["data_state"]),
+                   size_text(job["backlog_bytes"].number()), clean(job["source_agent"]),
+                   clean(job["target_agent"]), flags_of(job)});
+    }
+    return table.str();
+}
+
+std::string render_history(const Json& history) {
+    Table table({"SEQ", "TIME", "EVENT", "BY", "DETAILS"});
+    for (const Json& fact : history["items"].items()) table.add(cells_of(fact));
+    return table.str();
+}
+
+std::string render_fact(const Json& fact) {
+    std::string out;
+    for (const std::string& cell : cells_of(fact)) {
+        if (!cell.empty()) out += (out.empty() ? "" : "  ") + cell;
+    }
+    return out + '\n';
+}
+
+std::string render_agents(const Json& list) {
+    Table table({"NAME", "CONNECTED", "ROLES", "ADDRESS", "SOFTWARE", "LAST SEEN"});
+    for (const Json& agent : list["items"].items()) {
+        std::string roles;
+        for (const Json& role : agent["roles"].items())
+            roles += (roles.empty() ? "" : ",") + clean(role);
+        table.add({clean(agent["name"]), agent["connected"].truth() ? "yes" : "no", roles,
+                   clean(agent["address"]), clean(agent["software"]), clean(agent["last_seen"])});
+    }
+    return table.str();
+}
+
+std::string render_audit(const Json& answer) {
+    const Json head = answer["head"];
+    std::string out =
+        answer["ok"].truth() ? "ok: the chain is intact\n" : "MISMATCH: the chain is broken\n";
+    out +=
+        "  events   " + clean(answer["events"]) + " in " + clean(answer["streams"]) + " streams\n";
+    out += "  head     seq " + clean(head["seq"]) + ", epoch " + clean(head["epoch"]) + ", hash " +
+           clean(head["hash"]) + "\n  lineage  " + clean(head["lineage"]) + "\n";
+    if (!answer["first_bad"].is_null())
+        out += "  first bad  " + scalars_of(answer["first_bad"]) + "\n";
+    return out;
+}
+
+std::string render_replay(const Json& answer) {
+    std::string out = answer["ok"].truth()
+                          ? "ok: the replayed state equals the live one\n"
+                          : "MISMATCH: the replayed state differs from the live one\n";
+    out += "  " + clean(answer["events"]) + " events, " + clean(answer["jobs"]) + " jobs\n";
+    for (const Json& difference : answer["differences"].items()) {
+        out += "  differs  " + scalars_of(difference) + "\n";
+    }
+    return out;
+}
+
+}  // namespace drover::cli
