@@ -38,6 +38,9 @@ void write(schema::Effect::Builder out, const Effect& value);
 void write(schema::Report::Builder out, const Report& value);
 [[nodiscard]] Report read(schema::Report::Reader in, Checks& checks);
 
+void write(schema::PreflightDone::Builder out, const PreflightDone& value);
+[[nodiscard]] PreflightDone read(schema::PreflightDone::Reader in, Checks& checks);
+
 void write(schema::Progress::Builder out, const Progress& value);
 [[nodiscard]] Progress read(schema::Progress::Reader in, Checks& checks);
 
@@ -58,6 +61,23 @@ void write_disk_pairs(capnp::List<schema::DiskPair>::Builder out,
                       const std::vector<DiskPair>& disks);
 [[nodiscard]] std::vector<DiskPair> read_disk_pairs(capnp::List<schema::DiskPair>::Reader in,
                                                     Checks& checks);
+
+/// At most findings_max.
+void write_findings(capnp::List<schema::Finding>::Builder out,
+                    const std::vector<Finding>& findings);
+[[nodiscard]] std::vector<Finding> read_findings(capnp::List<schema::Finding>::Reader in,
+                                                 Checks& checks);
+
+/// At most disks_max.
+void write_proofs(capnp::List<schema::DiskProof>::Builder out, const std::vector<DiskProof>& disks);
+[[nodiscard]] std::vector<DiskProof> read_proofs(capnp::List<schema::DiskProof>::Reader in,
+                                                 Checks& checks);
+
+/// At most mismatches_max.
+void write_ranges(capnp::List<schema::ByteRange>::Builder out,
+                  const std::vector<ByteRange>& ranges);
+[[nodiscard]] std::vector<ByteRange> read_ranges(capnp::List<schema::ByteRange>::Reader in,
+                                                 Checks& checks);
 
 /// For variants: std::visit(Overloaded{...}, value).
 template <class... Fs>

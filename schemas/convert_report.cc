@@ -1,17 +1,20 @@
 #include "schemas/convert.h"
 
 namespace drover::flat {
-namespace {
+
+void write_findings(capnp::List<schema::Finding>::Builder out,
+                    const std::vector<Finding>& findings) {
+    for (unsigned i = 0; i < out.size(); ++i) {
+        out[i].setSeverity(wire_enum<schema::Severity>(findings[i].severity));
+        out[i].setId(text(findings[i].id));
+        out[i].setObject(text(free_text(findings[i].object, finding_text_bytes_max)));
+        out[i].setDetail(text(free_text(findings[i].detail, finding_text_bytes_max)));
+        out[i].setNext(text(free_text(findings[i].next, finding_text_bytes_max)));
+    }
+}
 
 void write(schema::PreflightDone::Builder out, const PreflightDone& value) {
-    auto findings = out.initFindings(count(value.findings, findings_max));
-    for (unsigned i = 0; i < findings.size(); ++i) {
-        findings[i].setSeverity(wire_enum<schema::Severity>(value.findings[i].severity));
-        findings[i].setId(text(value.findings[i].id));
-        findings[i].setObject(text(free_text(value.findings[i].object, finding_text_bytes_max)));
-        findings[i].setDetail(text(free_text(value.findings[i].detail, finding_text_bytes_max)));
-        findings[i].setNext(text(free_text(value.findings[i].next, finding_text_bytes_max)));
-    }
+    write_findings(out.initFindings(count(value.findings, findings_max)), value.findings);
     auto disks = out.initDisks(count(value.disks, disks_max));
     for (unsigned i = 0; i < disks.size(); ++i) {
         disks[i].setPath(text(value.disks[i].path));
@@ -32,6 +35,8 @@ void write(schema::PreflightDone::Builder out, const PreflightDone& value) {
     flat::write(out.initEndpoint(), value.endpoint);
     out.setJournalMode(text(value.journal_mode));
 }
+
+namespace {
 
 Finding read(schema::Finding::Reader in, Checks& checks) {
     Finding value;
@@ -69,10 +74,16 @@ std::map<HookStep, Hash> read_digests(capnp::List<schema::HookDigest>::Reader in
     return digests;
 }
 
+}  // namespace
+
+std::vector<Finding> read_findings(capnp::List<schema::Finding>::Reader in, Checks& checks) {
+    return checks.list(in, findings_max, "findings",
+                       [&](schema::Finding::Reader item) { return read(item, checks); });
+}
+
 PreflightDone read(schema::PreflightDone::Reader in, Checks& checks) {
     PreflightDone value;
-    value.findings = checks.list(in.getFindings(), findings_max, "findings",
-                                 [&](schema::Finding::Reader item) { return read(item, checks); });
+    value.findings = read_findings(in.getFindings(), checks);
     value.disks = checks.list(in.getDisks(), disks_max, "disks",
                               [&](schema::DiskFacts::Reader item) { return read(item, checks); });
     value.capabilities =
@@ -84,28 +95,43 @@ PreflightDone read(schema::PreflightDone::Reader in, Checks& checks) {
     return value;
 }
 
-void write(schema::VerifyDone::Builder out, const VerifyDone& value) {
-    auto disks = out.initDisks(count(value.disks, disks_max));
-    for (unsigned i = 0; i < disks.size(); ++i) {
-        disks[i].setSourceRoot(blob(value.disks[i].source_root.view()));
-        disks[i].setTargetRoot(blob(value.disks[i].target_root.view()));
-        disks[i].setBytes(value.disks[i].bytes);
+void write_proofs(capnp::List<schema::DiskProof>::Builder out,
+                  const std::vector<DiskProof>& disks) {
+    for (unsigned i = 0; i < out.size(); ++i) {
+        out[i].setSourceRoot(blob(disks[i].source_root.view()));
+        out[i].setTargetRoot(blob(disks[i].target_root.view()));
+        out[i].setBytes(disks[i].bytes);
     }
-    auto ranges = out.initMismatches(count(value.mismatches, mismatches_max));
-    for (unsigned i = 0; i < ranges.size(); ++i) flat::write(ranges[i], value.mismatches[i]);
+}
+
+std::vector<DiskProof> read_proofs(capnp::List<schema::DiskProof>::Reader in, Checks& checks) {
+    return checks.list(in, disks_max, "proofs", [&](schema::DiskProof::Reader disk) {
+        return DiskProof{checks.fixed<Hash>(disk.getSourceRoot(), "source root"),
+                         checks.fixed<Hash>(disk.getTargetRoot(), "target root"), disk.getBytes()};
+    });
+}
+
+void write_ranges(capnp::List<schema::ByteRange>::Builder out,
+                  const std::vector<ByteRange>& ranges) {
+    for (unsigned i = 0; i < out.size(); ++i) write(out[i], ranges[i]);
+}
+
+std::vector<ByteRange> read_ranges(capnp::List<schema::ByteRange>::Reader in, Checks& checks) {
+    return checks.list(in, mismatches_max, "ranges",
+                       [&](schema::ByteRange::Reader range) { return read(range, checks); });
+}
+
+namespace {
+
+void write(schema::VerifyDone::Builder out, const VerifyDone& value) {
+    write_proofs(out.initDisks(count(value.disks, disks_max)), value.disks);
+    write_ranges(out.initMismatches(count(value.mismatches, mismatches_max)), value.mismatches);
 }
 
 VerifyDone read(schema::VerifyDone::Reader in, Checks& checks) {
     VerifyDone value;
-    value.disks =
-        checks.list(in.getDisks(), disks_max, "proofs", [&](schema::DiskProof::Reader disk) {
-            return DiskProof{checks.fixed<Hash>(disk.getSourceRoot(), "source root"),
-                             checks.fixed<Hash>(disk.getTargetRoot(), "target root"),
-                             disk.getBytes()};
-        });
-    value.mismatches =
-        checks.list(in.getMismatches(), mismatches_max, "mismatches",
-                    [&](schema::ByteRange::Reader range) { return flat::read(range, checks); });
+    value.disks = read_proofs(in.getDisks(), checks);
+    value.mismatches = read_ranges(in.getMismatches(), checks);
     return value;
 }
 
@@ -127,7 +153,7 @@ GenerationGone read(schema::Report::GenerationGone::Reader in, Checks& checks) {
 
 void write_body(schema::Report::Builder out, const ReportBody& value) {
     std::visit(Overloaded{
-                   [&](const PreflightDone& body) { write(out.initPreflightDone(), body); },
+                   [&](const PreflightDone& body) { flat::write(out.initPreflightDone(), body); },
                    [&](const MirrorDone& body) {
                        out.initMirrorDone().setGeneration(blob(body.generation.view()));
                    },
@@ -178,7 +204,7 @@ ReportBody read_body(schema::Report::Reader in, Checks& checks) {
     using schema::Report;
     switch (in.which()) {
         case Report::PREFLIGHT_DONE:
-            return read(in.getPreflightDone(), checks);
+            return flat::read(in.getPreflightDone(), checks);
         case Report::MIRROR_DONE:
             return MirrorDone{
                 checks.fixed<Generation>(in.getMirrorDone().getGeneration(), "generation")};

@@ -6,6 +6,9 @@
 
 namespace drover::statemachine {
 
+/// The kind_version that encode_event writes for every kind.
+constexpr std::uint16_t event_version = 1;
+
 [[nodiscard]] Bytes encode_event(const Event& event);
 
 /// Errors: corrupt for unreadable bytes; unsupported ("unknown_event") for a kind or version that

@@ -1,14 +1,14 @@
-/// Wishes. Everything that can change a job arrives as a Command: operators' actions, agents' reports,
-/// elapsed timers, links going up and down. One door in.
+/// Wishes. Everything that can change a job arrives as a Command: operators' actions, agents'
+/// reports, elapsed timers, links going up and down. One door in.
 #pragma once
+
+#include "schemas/model.h"
+#include "statemachine/event.h"
 
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
-
-#include "schemas/model.h"
-#include "statemachine/event.h"
 
 namespace drover::statemachine {
 
@@ -33,9 +33,9 @@ struct TestStart {};
 struct TestRevert {};
 
 struct Arm {
-    WallMicros at_micros = 0;                  ///< 0: no timer, a person starts it
-    std::optional<Hash> plan_hash;             ///< if given it must be the job's present one
-    std::optional<std::uint32_t> outage_max_s; ///< default: the plan's
+    WallMicros at_micros = 0;                   ///< 0: no timer, a person starts it
+    std::optional<Hash> plan_hash;              ///< if given it must be the job's present one
+    std::optional<std::uint32_t> outage_max_s;  ///< default: the plan's
     bool pause_before_activate = false;
 };
 
@@ -101,11 +101,10 @@ struct LinkChanged {
     bool connected = false;
 };
 
-using Wish =
-    std::variant<Plan, Preflight, Start, Pause, Resume, Throttle, TestStart, TestRevert, Arm, Disarm,
-                 Cutover, Rollback, Resync, Commit, Cancel, Retry, Park, Unpark,
-                 ConfirmTargetStopped, WaiveValidation, AbandonReverse, DeleteData, LiftQuarantine,
-                 ReportReceived, TimerElapsed, LinkChanged>;
+using Wish = std::variant<Plan, Preflight, Start, Pause, Resume, Throttle, TestStart, TestRevert,
+                          Arm, Disarm, Cutover, Rollback, Resync, Commit, Cancel, Retry, Park,
+                          Unpark, ConfirmTargetStopped, WaiveValidation, AbandonReverse, DeleteData,
+                          LiftQuarantine, ReportReceived, TimerElapsed, LinkChanged>;
 
 struct Command {
     Uuid command_id;     ///< a retry carries the same one

@@ -1,12 +1,12 @@
 /// decide(state, command) -> facts or a refusal. Pure: no I/O, no clock, no randomness of its own.
 #pragma once
 
+#include "statemachine/command.h"
+#include "statemachine/job.h"
+
 #include <string>
 #include <variant>
 #include <vector>
-
-#include "statemachine/command.h"
-#include "statemachine/job.h"
 
 namespace drover::statemachine {
 

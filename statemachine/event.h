@@ -3,14 +3,14 @@
 /// evolve overload. Wire form: schemas/event.capnp, by codec.h.
 #pragma once
 
+#include "schemas/model.h"
+
 #include <cstdint>
 #include <map>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
-
-#include "schemas/model.h"
 
 namespace drover::statemachine {
 
@@ -124,6 +124,8 @@ struct Committed {
 };
 
 enum class RollbackMode : std::uint8_t { discard = 0, keep = 1 };
+
+[[nodiscard]] std::string_view name_of(RollbackMode mode);
 
 struct RollbackStarted {
     RollbackMode mode = RollbackMode::discard;
@@ -313,15 +315,17 @@ struct CommandRejected {
 };
 
 /// The order here is not stored; EventKind is.
-using Event = std::variant<
-    JobPlanned, PreflightPassed, PreflightFailed, MirrorStarted, MirrorCompleted, TestStarted,
-    TestReverted, CutoverArmed, Disarmed, CutoverStarted, SourceFenced, FenceRefused, DeltaDrained,
-    TargetVerified, MismatchFound, TargetActivated, TargetValidated, ValidationWaived, Committed,
-    RollbackStarted, SourceReleased, TargetFenced, ReverseDrained, ReverseVerified, ReverseAbandoned,
-    ResyncStarted, Cancelled, PreflightChecked, Paused, Resumed, Parked, Unparked, Quarantined,
-    QuarantineLifted, LimitsChanged, RetryStarted, DataStateChanged, GenerationLost, ActivationFailed,
-    ValidationFailed, DeadlinePassed, AgentLost, AgentBack, TargetStopConfirmed, TargetDeactivated,
-    FenceBreached, FenceBroken, CleanedUp, DeletionStarted, TargetDataDeleted, CommandRejected>;
+using Event =
+    std::variant<JobPlanned, PreflightPassed, PreflightFailed, MirrorStarted, MirrorCompleted,
+                 TestStarted, TestReverted, CutoverArmed, Disarmed, CutoverStarted, SourceFenced,
+                 FenceRefused, DeltaDrained, TargetVerified, MismatchFound, TargetActivated,
+                 TargetValidated, ValidationWaived, Committed, RollbackStarted, SourceReleased,
+                 TargetFenced, ReverseDrained, ReverseVerified, ReverseAbandoned, ResyncStarted,
+                 Cancelled, PreflightChecked, Paused, Resumed, Parked, Unparked, Quarantined,
+                 QuarantineLifted, LimitsChanged, RetryStarted, DataStateChanged, GenerationLost,
+                 ActivationFailed, ValidationFailed, DeadlinePassed, AgentLost, AgentBack,
+                 TargetStopConfirmed, TargetDeactivated, FenceBreached, FenceBroken, CleanedUp,
+                 DeletionStarted, TargetDataDeleted, CommandRejected>;
 
 /// Stored numbers: index in the variant at the first release plus 1; append-only from then on.
 enum class EventKind : std::uint16_t {

@@ -6,8 +6,9 @@
 
 namespace drover::statemachine {
 
-/// Applies `event`. Errors: corrupt ("history_not_legal") if the table of facts does not allow it in
-/// this phase; `job` is then unchanged. Live, that is a bug of decide; on replay, the job is quarantined.
+/// Applies `event`. Errors: corrupt ("history_not_legal") if the table of facts does not allow it
+/// in this phase; `job` is then unchanged. Live, that is a bug of decide; on replay, the job is
+/// quarantined.
 [[nodiscard]] Result<> evolve(Job& job, const Event& event, const EventPosition& position);
 
 /// SHA-256 over a canonical text of the state: replay and live must agree.

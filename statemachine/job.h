@@ -2,14 +2,14 @@
 /// A plain value; copying it is how decisions are tried out.
 #pragma once
 
+#include "statemachine/event.h"
+#include "statemachine/phase.h"
+
 #include <array>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "statemachine/event.h"
-#include "statemachine/phase.h"
 
 namespace drover::statemachine {
 
@@ -43,7 +43,7 @@ struct Job {
     Uuid lineage;  ///< of the log; part of every effect id
     JobSpec spec;
     Phase phase = Phase::planned;
-    bool exists = false;  ///< false before JobPlanned
+    bool exists = false;        ///< false before JobPlanned
     std::uint32_t version = 0;  ///< events applied, CommandRejected included: the stream position
 
     // Flags beside the phase.
@@ -56,13 +56,14 @@ struct Job {
     // Preflight.
     std::array<std::optional<PreflightDone>, 2> preflight;  ///< by Side
     Hash plan_hash;
+    std::vector<Finding> findings;  ///< of the last PreflightFailed; empty once one passed
 
     // The copy.
     DataState data_state = DataState::idle;
     WallMicros data_state_since_micros = 0;
     std::uint64_t backlog_bytes = 0;
     Generation generation;
-    std::string generation_lost;  ///< cause of the last loss, empty once in sync again
+    std::string generation_lost;      ///< cause of the last loss, empty once in sync again
     std::uint64_t ticket_serial = 0;  ///< seq of MirrorStarted or ResyncStarted
     WallMicros ticket_not_after_micros = 0;
     bool overwrite_acknowledged = false;
@@ -87,11 +88,16 @@ struct Job {
     bool fence_breached = false;
     bool fence_broken = false;
 
-    // Rollback.
+    // Rollback. Kept until the next CutoverStarted, so that late reports of this run are
+    // recognised.
     std::optional<RollbackStarted> rollback;
+    bool reverse_verified = false;  ///< mode keep: the source holds what the target wrote
     bool target_deactivated = false;
-    bool target_stop_confirmed = false;  ///< by a person; Deactivate stays outstanding until answered
-    bool deactivate_pending = false;     ///< carried into later phases after TargetStopConfirmed
+    bool target_stop_confirmed =
+        false;                        ///< by a person; Deactivate stays outstanding until answered
+    bool deactivate_pending = false;  ///< carried into later phases after TargetStopConfirmed
+    /// Token of a fence that was reported after its run was over: Release is owed in any phase.
+    std::optional<FenceToken> release_pending;
 
     // Clean-up.
     std::array<bool, 2> cleaned_up{};  ///< by Side
@@ -102,12 +108,15 @@ struct Job {
     std::array<bool, 2> agent_connected{};
     std::uint32_t attempt = 0;
 
-    Cause phase_cause;    ///< the event that entered the phase, or the last RetryStarted in it
-    Cause copy_cause;     ///< the last MirrorStarted or ResyncStarted: names Replicate
-    Cause fence_cause;    ///< SourceFenced: names HoldFence
-    Cause deactivate_cause;  ///< RollbackStarted of the run: names Deactivate wherever it is outstanding
+    Cause phase_cause;  ///< the event that entered the phase, or the last RetryStarted in it
+    Cause run_cause;    ///< the last CutoverStarted: reports of older effects are of older runs
+    Cause copy_cause;   ///< the last MirrorStarted or ResyncStarted: names Replicate
+    Cause fence_cause;  ///< SourceFenced: names HoldFence
+    Cause deactivate_cause;  ///< RollbackStarted of the run: names Deactivate wherever it is
+                             ///< outstanding
+    Cause release_cause;     ///< the late SourceFenced: names the Release of release_pending
     Cause deletion_cause;
-    Cause wake_cause;     ///< the event that set the earliest deadline: names WakeAt
+    Cause wake_cause;  ///< the event that set the earliest deadline: names WakeAt
     WallMicros phase_since_micros = 0;
     WallMicros created_micros = 0;
 

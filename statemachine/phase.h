@@ -1,5 +1,6 @@
 /// The business step of a job. The table of facts that moves it is transitions.h; the picture is
-/// docs/state-machine.md, generated from that table. The numbers are stored in the log: append-only.
+/// docs/state-machine.md, generated from that table. The numbers are stored in the log:
+/// append-only.
 #pragma once
 
 #include <cstdint>

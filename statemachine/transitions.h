@@ -2,18 +2,21 @@
 /// for tests. Boost.MSM holds it; transitions.cc alone includes Boost.MSM.
 #pragma once
 
+#include "statemachine/event.h"
+#include "statemachine/phase.h"
+
 #include <optional>
 #include <string>
 #include <vector>
-
-#include "statemachine/event.h"
-#include "statemachine/phase.h"
 
 namespace drover::statemachine {
 
 /// The phase after `event` happened in `from`; nullopt if it cannot happen there. Facts that do not
 /// move the phase return `from` where they are legal.
 [[nodiscard]] std::optional<Phase> next_phase(Phase from, EventKind event);
+
+/// What MSM itself answers: nullopt also for facts that only stay. Slow; next_phase() remembers it.
+[[nodiscard]] std::optional<Phase> moved_phase(Phase from, EventKind event);
 
 struct TransitionRow {
     Phase from;

@@ -1,0 +1,343 @@
+#include "statemachine/outstanding.h"
+
+#include "base/assert.h"
+#include "statemachine/wanted.h"
+
+#include <algorithm>
+
+namespace drover::statemachine {
+namespace {
+
+EffectId effect_id(const Job& job, const Cause& cause, EffectKind kind, Side side) {
+    EffectId id;
+    id.lineage = job.lineage;
+    id.job = job.id;
+    id.seq = cause.seq;
+    id.kind = kind;
+    id.side = side;
+    std::copy_n(cause.hash.data.begin(), id.cause_hash.size(), id.cause_hash.begin());
+    return id;
+}
+
+std::string hook_of(const Job& job, HookStep step) {
+    const auto found = job.spec.hooks.find(step);
+    return found == job.spec.hooks.end() ? std::string() : found->second;
+}
+
+std::vector<std::string> disks_of(const Job& job, Side side) {
+    std::vector<std::string> out;
+    for (const DiskPair& disk : job.spec.disks) {
+        out.push_back(side == Side::source ? disk.source : disk.target);
+    }
+    return out;
+}
+
+PreflightWork preflight_work(const Job& job, Side side) {
+    PreflightWork work{disks_of(job, side), {}};
+    for (const auto& [step, name] : job.spec.hooks) {
+        if (side_of(step) == side) work.hooks.emplace(step, name);
+    }
+    return work;
+}
+
+Ticket ticket_of(const Job& job) {
+    Ticket ticket;
+    ticket.lineage = job.lineage;
+    ticket.job = job.id;
+    ticket.job_name = job.spec.name;
+    ticket.serial = job.ticket_serial;
+    ticket.source_agent = job.spec.source_agent;
+    ticket.target_agent = job.spec.target_agent;
+    ticket.disks = job.spec.disks;
+    const auto& source = preflight_of(job, Side::source);
+    DROVER_ASSERT(source.has_value());
+    for (const DiskFacts& disk : source->disks) ticket.sizes_bytes.push_back(disk.size_bytes);
+    ticket.not_after_micros = job.ticket_not_after_micros;
+    return ticket;
+}
+
+ReplicateWork replicate_work(const Job& job, Side side, ReplicateMode mode) {
+    ReplicateWork work;
+    work.ticket = ticket_of(job);
+    if (side == Side::source) {
+        const auto& target = preflight_of(job, Side::target);
+        DROVER_ASSERT(target.has_value());
+        work.peer = target->endpoint;
+    }
+    work.mode = mode;
+    work.limits = job.limits;
+    work.backlog_bytes_max = job.spec.backlog_bytes_max;
+    work.overwrite_acknowledged = job.overwrite_acknowledged;
+    return work;
+}
+
+/// Both ends copy, or only the source keeps its tracker attached, or nobody does anything.
+struct CopyWish {
+    ReplicateMode mode = ReplicateMode::track_only;
+    bool on_target = false;
+};
+
+std::optional<CopyWish> copy_wish(const Job& job, bool held) {
+    // The target was declared stopped and has not said so itself: nothing may write to its disks.
+    if (job.deactivate_pending) return std::nullopt;
+    const auto unless_held = [held](ReplicateMode mode) {
+        return CopyWish{held ? ReplicateMode::track_only : mode, true};
+    };
+    switch (job.phase) {
+        case Phase::mirroring:
+        case Phase::syncing:
+        case Phase::armed:
+            return unless_held(ReplicateMode::transfer);
+        // Nothing is applied under an open overlay.
+        case Phase::testing:
+            return unless_held(ReplicateMode::track_only);
+        case Phase::fencing:
+        case Phase::draining:
+        case Phase::verifying:
+            return unless_held(ReplicateMode::connected);
+        // From here the target's disks are somebody else's; the source keeps its tracker, so that a
+        // later resync knows what changed.
+        case Phase::activating:
+        case Phase::validating:
+        case Phase::holding:
+        case Phase::rolling_back:
+        case Phase::reverse_draining:
+        case Phase::reverse_verifying:
+        case Phase::rolled_back:
+            return CopyWish{ReplicateMode::track_only, false};
+        case Phase::planned:
+        case Phase::blocked:
+        case Phase::ready:
+        case Phase::committed:
+        case Phase::cancelled:
+            return std::nullopt;
+    }
+    DROVER_UNREACHABLE();
+}
+
+bool wants_hold_fence(const Job& job) {
+    if (!job.fence || job.fence_broken) return false;
+    switch (job.phase) {
+        case Phase::draining:
+        case Phase::verifying:
+        case Phase::activating:
+        case Phase::validating:
+        case Phase::holding:
+        case Phase::rolling_back:
+        case Phase::reverse_draining:
+        case Phase::reverse_verifying:
+            return true;
+        case Phase::planned:
+        case Phase::blocked:
+        case Phase::ready:
+        case Phase::mirroring:
+        case Phase::syncing:
+        case Phase::testing:
+        case Phase::armed:
+        case Phase::fencing:
+        case Phase::committed:
+        case Phase::rolled_back:
+        case Phase::cancelled:
+            return false;
+    }
+    DROVER_UNREACHABLE();
+}
+
+bool wants_release(const Job& job) {
+    if (!target_is_out(job) || job.phase != Phase::rolling_back) return false;
+    DROVER_ASSERT(job.rollback.has_value());
+    return job.rollback->mode == RollbackMode::discard || job.reverse_verified;
+}
+
+bool wants_deletion(const Job& job) {
+    return (job.phase == Phase::rolled_back || job.phase == Phase::cancelled) &&
+           job.deletion_wanted && !job.data_deleted && !job.deactivate_pending;
+}
+
+/// A side forgets the job only when nothing else is owed there.
+bool wants_cleanup(const Job& job, Side side) {
+    if (!is_final(job.phase) || job.cleaned_up.at(static_cast<std::size_t>(side))) return false;
+    if (side == Side::source) return !job.release_pending;
+    return !job.deactivate_pending && !wants_deletion(job);
+}
+
+class Collector {
+  public:
+    Collector(const Job& job, bool ignore_holds)
+        : job_(job),
+          ignore_holds_(ignore_holds),
+          held_(!ignore_holds && (job.paused || job.parked)) {}
+
+    std::vector<Effect> collect() {
+        if (!job_.exists) return {};
+        const bool sealed = job_.quarantined.has_value();
+        copy(held_ || sealed);
+        if (wants_hold_fence(job_)) {
+            add(job_.fence_cause, Side::source, EffectKind::hold_fence,
+                HoldFenceWork{job_.fence->token});
+        }
+        if (sealed) return std::move(effects_);  // a history we do not trust starts nothing
+        if (!held_) forward();
+        back();
+        clean_up();
+        if (const auto wake = next_wake(job_)) {
+            effects_.push_back({wake->id, "", job_.spec.name, WakeAtWork{wake->at_micros}});
+        }
+        return std::move(effects_);
+    }
+
+  private:
+    void add(const Cause& cause, Side side, EffectKind kind, EffectWork work) {
+        effects_.push_back({effect_id(job_, cause, kind, side), agent_of(job_, side),
+                            job_.spec.name, std::move(work)});
+    }
+
+    void copy(bool held) {
+        const auto wish = copy_wish(job_, held);
+        if (!wish) return;
+        for (const Side side : {Side::source, Side::target}) {
+            if (side == Side::target && !wish->on_target) continue;
+            add(job_.copy_cause, side, EffectKind::replicate,
+                replicate_work(job_, side, wish->mode));
+        }
+    }
+
+    /// Steps that paused and parked withhold.
+    void forward() {
+        const Cause& cause = job_.phase_cause;
+        if (job_.phase <= Phase::ready) {
+            for (const Side side : {Side::source, Side::target}) {
+                if (preflight_of(job_, side)) continue;
+                add(cause, side, EffectKind::preflight, preflight_work(job_, side));
+            }
+        }
+        if (job_.phase == Phase::fencing) {
+            add(cause, Side::source, EffectKind::fence,
+                FenceWork{*job_.token, job_.run, disks_of(job_, Side::source),
+                          job_.spec.backlog_bytes_max, hook_of(job_, HookStep::pre_fence),
+                          hook_of(job_, HookStep::post_release)});
+        }
+        if (job_.phase == Phase::draining) {
+            add(cause, Side::source, EffectKind::drain, DrainWork{*job_.token, job_.repair});
+        }
+        if (job_.phase == Phase::verifying) {
+            add(cause, Side::source, EffectKind::verify, VerifyWork{*job_.token});
+        }
+        if (job_.phase == Phase::activating) activate(cause);
+        if (job_.phase == Phase::validating) {
+            add(cause, Side::target, EffectKind::validate,
+                ValidateWork{hook_of(job_, HookStep::validate)});
+        }
+    }
+
+    void activate(const Cause& cause) {
+        if (!job_.activate_derived || (fence_is_void(job_) && !ignore_holds_)) return;
+        DROVER_ASSERT(job_.fence && job_.fence->run == job_.run && job_.fence->token == job_.token);
+        add(cause, Side::target, EffectKind::activate,
+            ActivateWork{*job_.token, *job_.fence, job_.spec.source_agent,
+                         hook_of(job_, HookStep::post_activate)});
+    }
+
+    /// The way back is never withheld.
+    void back() {
+        const bool must_go_down =
+            job_.phase == Phase::rolling_back && job_.activate_derived && !job_.target_deactivated;
+        if (must_go_down || job_.deactivate_pending) {
+            add(job_.deactivate_cause, Side::target, EffectKind::deactivate,
+                DeactivateWork{*job_.token, hook_of(job_, HookStep::pre_deactivate)});
+        }
+        if (wants_release(job_)) release(job_.phase_cause, *job_.token);
+        if (job_.release_pending && target_is_out(job_)) {
+            release(job_.release_cause, *job_.release_pending);
+        }
+    }
+
+    void release(const Cause& cause, const FenceToken& token) {
+        add(cause, Side::source, EffectKind::release,
+            ReleaseWork{token, hook_of(job_, HookStep::post_release)});
+    }
+
+    void clean_up() {
+        for (const Side side : {Side::source, Side::target}) {
+            if (!wants_cleanup(job_, side)) continue;
+            add(job_.phase_cause, side, EffectKind::cleanup,
+                CleanupWork{job_.phase == Phase::committed});
+        }
+        if (wants_deletion(job_)) {
+            add(job_.deletion_cause, Side::target, EffectKind::delete_data,
+                DeleteDataWork{disks_of(job_, Side::target)});
+        }
+    }
+
+    const Job& job_;
+    bool ignore_holds_;
+    bool held_;
+    std::vector<Effect> effects_;
+};
+
+WallMicros wake_time(const Job& job) {
+    if (job.phase == Phase::armed) return job.armed ? job.armed->at_micros : 0;
+    if (job.phase == Phase::holding) return job.decision_overdue ? 0 : job.hold_deadline_micros;
+    if (is_in_cutover(job.phase)) return job.deadline_passed ? 0 : job.outage_deadline_micros;
+    return 0;
+}
+
+}  // namespace
+
+Side side_of(HookStep step) {
+    switch (step) {
+        case HookStep::pre_fence:
+        case HookStep::post_release:
+            return Side::source;
+        case HookStep::post_activate:
+        case HookStep::validate:
+        case HookStep::pre_deactivate:
+            return Side::target;
+    }
+    DROVER_UNREACHABLE();
+}
+
+std::optional<Wake> next_wake(const Job& job) {
+    const WallMicros at_micros = wake_time(job);
+    if (at_micros == 0) return std::nullopt;
+    return Wake{at_micros, effect_id(job, job.wake_cause, EffectKind::wake_at, Side::source)};
+}
+
+bool is_current(const Job& job, const EffectId& id) {
+    const auto effects = Collector(job, true).collect();
+    return std::any_of(effects.begin(), effects.end(),
+                       [&](const Effect& effect) { return effect.id == id; });
+}
+
+std::vector<Effect> outstanding(const Job& job) {
+    return Collector(job, false).collect();
+}
+
+bool needs_head_sync(EffectKind kind) {
+    switch (kind) {
+        case EffectKind::fence:
+        case EffectKind::activate:
+        case EffectKind::deactivate:
+        case EffectKind::release:
+        case EffectKind::cleanup:
+        case EffectKind::delete_data:
+        case EffectKind::reverse_drain:
+            return true;
+        case EffectKind::preflight:
+        case EffectKind::replicate:
+        case EffectKind::hold_fence:
+        case EffectKind::drain:
+        case EffectKind::verify:
+        case EffectKind::validate:
+        case EffectKind::wake_at:
+        case EffectKind::seal_point:
+        case EffectKind::start_test:
+        case EffectKind::revert_test:
+        case EffectKind::hold_test:
+        case EffectKind::reverse_verify:
+            return false;
+    }
+    DROVER_UNREACHABLE();
+}
+
+}  // namespace drover::statemachine

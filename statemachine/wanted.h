@@ -1,0 +1,48 @@
+/// The pieces of outstanding() that decide needs too. Internal to statemachine.
+#pragma once
+
+#include "schemas/model.h"
+#include "statemachine/job.h"
+
+#include <optional>
+
+namespace drover::statemachine {
+
+/// True if `id` is of work that the job wants now, or would want were it neither paused nor parked:
+/// a report about it still tells something.
+[[nodiscard]] bool is_current(const Job& job, const EffectId& id);
+
+/// The one timer: the armed time, the outage deadline or the end of the hold, whichever is next.
+struct Wake {
+    WallMicros at_micros = 0;
+    EffectId id;
+};
+
+[[nodiscard]] std::optional<Wake> next_wake(const Job& job);
+
+/// The host on which a hook runs.
+[[nodiscard]] Side side_of(HookStep step);
+
+/// The target cannot be writing: it never was allowed to, it said so, or a person did.
+[[nodiscard]] inline bool target_is_out(const Job& job) {
+    return !job.activate_derived || job.target_deactivated || job.target_stop_confirmed;
+}
+
+[[nodiscard]] inline const std::string& agent_of(const Job& job, Side side) {
+    return side == Side::source ? job.spec.source_agent : job.spec.target_agent;
+}
+
+[[nodiscard]] inline bool is_connected(const Job& job, Side side) {
+    return job.agent_connected.at(static_cast<std::size_t>(side));
+}
+
+[[nodiscard]] inline const std::optional<PreflightDone>& preflight_of(const Job& job, Side side) {
+    return job.preflight.at(static_cast<std::size_t>(side));
+}
+
+/// The source may have written after its fence stood: the target must not be let in.
+[[nodiscard]] inline bool fence_is_void(const Job& job) {
+    return job.fence_breached || job.fence_broken;
+}
+
+}  // namespace drover::statemachine
