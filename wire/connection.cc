@@ -234,6 +234,10 @@ class TlsConnection final : public Connection, public std::enable_shared_from_th
     awaitable<void> say_goodbye() {
         error_code error;
         stream_.lowest_layer().shutdown(tcp::socket::shutdown_send, error);
+        if (reading_) {
+            error_code ignored;
+            stream_.lowest_layer().cancel(ignored);
+        }
         while (reading_ && stream_.lowest_layer().is_open()) {
             error_code woken;
             co_await wake_.async_wait(to(woken));

@@ -25,7 +25,8 @@ class Connection {
     /// Queues one message; a background writer sends in order. Returns false when the queue's bound
     /// (8 MiB) is passed: the peer reads too slowly and the connection closes.
     virtual bool post(Bytes message) = 0;
-    /// Closes after what is queued was written, or after 2 s.
+    /// Closes after what is queued was written, or after 2 s; ends a receive() that waits. Whoever holds a
+    /// connection must close it, or see receive() fail: its writer keeps it alive until then.
     virtual void close() = 0;
     /// Identity URI of the verified peer.
     [[nodiscard]] virtual const std::string& peer() const = 0;
