@@ -92,8 +92,8 @@ TEST_CASE("profile: DROVER_CONFIG wins over XDG_CONFIG_HOME, and that over HOME"
     std::map<std::string, std::string> set;
     const auto environment = [&set](const char* name) { return set[name]; };
     CHECK_FALSE(profile_path(environment));
-    set["HOME"] = "/home/op";
-    CHECK(*profile_path(environment) == "/home/op/.config/drover/profile.json");
+    set["HOME"] = "/root";
+    CHECK(*profile_path(environment) == "/root/.config/drover/profile.json");
     set["XDG_CONFIG_HOME"] = "/xdg";
     CHECK(*profile_path(environment) == "/xdg/drover/profile.json");
     set["DROVER_CONFIG"] = "/own/file";
