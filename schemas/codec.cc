@@ -21,7 +21,7 @@ Witness read(schema::Witness::Reader in, Checks& checks) {
 }
 
 void write_texts(capnp::List<capnp::Text>::Builder out, const std::vector<std::string>& values) {
-    for (unsigned i = 0; i < out.size(); ++i) out.set(i, flat::text(values[i]));
+    for (unsigned i = 0; i < out.size(); ++i) out.set(i, flat::text(flat::host_line(values[i])));
 }
 
 void write(schema::Hello::Builder out, const Hello& value) {
@@ -29,9 +29,9 @@ void write(schema::Hello::Builder out, const Hello& value) {
     out.setVersionMax(value.version_max);
     out.setAgent(flat::text(value.agent));
     out.setIncarnation(flat::blob(value.incarnation.view()));
-    out.setHostIdentity(flat::text(value.host_identity));
-    out.setBootId(flat::text(value.boot_id));
-    out.setSoftware(flat::text(value.software));
+    out.setHostIdentity(flat::text(flat::host_line(value.host_identity)));
+    out.setBootId(flat::text(flat::host_line(value.boot_id)));
+    out.setSoftware(flat::text(flat::host_line(value.software)));
     write_texts(out.initRoles(flat::count(value.roles, flat::roles_max)), value.roles);
     write_texts(out.initCapabilities(flat::count(value.capabilities, flat::capabilities_max)),
                 value.capabilities);

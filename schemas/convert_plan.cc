@@ -4,7 +4,7 @@ namespace drover::flat {
 
 void write(schema::Fault::Builder out, const Error& value) {
     out.setCode(wire_enum<schema::ErrorCode>(value.code()));
-    out.setId(text(free_text(value.id())));
+    out.setId(text(host_line(value.id())));
     out.setDetail(text(free_text(value.detail())));
     out.setKept(text(free_text(value.kept())));
     out.setNext(text(free_text(value.next())));
@@ -149,7 +149,7 @@ Ticket read(schema::Ticket::Reader in, Checks& checks) {
 }
 
 void write(schema::Endpoint::Builder out, const Endpoint& value) {
-    out.setHost(text(value.host));
+    out.setHost(text(host_line(value.host)));
     out.setControlPort(value.control_port);
     out.setBulkPort(value.bulk_port);
 }

@@ -18,13 +18,14 @@ void write(schema::PreflightDone::Builder out, const PreflightDone& value) {
     auto disks = out.initDisks(count(value.disks, disks_max));
     for (unsigned i = 0; i < disks.size(); ++i) {
         disks[i].setPath(text(value.disks[i].path));
-        disks[i].setIdentity(text(value.disks[i].identity));
+        disks[i].setIdentity(text(host_line(value.disks[i].identity)));
         disks[i].setSizeBytes(value.disks[i].size_bytes);
         disks[i].setSectorBytes(value.disks[i].sector_bytes);
-        disks[i].setTracker(text(value.disks[i].tracker));
+        disks[i].setTracker(text(host_line(value.disks[i].tracker)));
     }
     auto names = out.initCapabilities(count(value.capabilities, capabilities_max));
-    for (unsigned i = 0; i < names.size(); ++i) names.set(i, text(value.capabilities[i]));
+    for (unsigned i = 0; i < names.size(); ++i)
+        names.set(i, text(host_line(value.capabilities[i])));
     auto digests = out.initHookDigests(count(value.hook_digests, hook_steps));
     unsigned index = 0;
     for (const auto& [step, digest] : value.hook_digests) {
@@ -33,7 +34,7 @@ void write(schema::PreflightDone::Builder out, const PreflightDone& value) {
         entry.setSha256(blob(digest.view()));
     }
     flat::write(out.initEndpoint(), value.endpoint);
-    out.setJournalMode(text(value.journal_mode));
+    out.setJournalMode(text(host_line(value.journal_mode)));
 }
 
 namespace {

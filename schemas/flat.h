@@ -140,6 +140,11 @@ auto from_bytes(ByteView bytes, Read read, std::size_t size_max = message_bytes_
 [[nodiscard]] std::string free_text(std::string_view value,
                                     std::size_t size_max = string_bytes_max);
 
+/// A line that a host told us, such as a serial number, in the form that Checks::line accepts.
+[[nodiscard]] inline std::string host_line(std::string_view value) {
+    return printable(value, string_bytes_max);
+}
+
 [[nodiscard]] inline capnp::Data::Reader blob(ByteView value) {
     return {value.data(), value.size()};
 }

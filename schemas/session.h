@@ -1,5 +1,5 @@
 /// The messages of the session between an agent and the orchestrator (TCP 6325, mTLS), as plain
-/// values. Wire form: agent.capnp; encode and decode: agent_codec.h.
+/// values. Wire form: agent.capnp; encode and decode: codec.h.
 ///
 ///   agent ── Hello ──►  orchestrator          once, first
 ///         ◄─ Welcome ── (or Refused, then close)

@@ -88,6 +88,17 @@ TEST_CASE("codec: free text is cut to what a decoder accepts, and not inside a c
     CHECK(std::get<StepFailed>(back->body).error.detail() == std::string(4095, 'x'));
 }
 
+TEST_CASE("codec: what a host says of itself cannot make a report undeliverable") {
+    PreflightDone done;
+    done.disks = {{"/dev/sda", "WD-\x01\n42", 1, 512, "scan"}};
+    const auto back = decode_report(
+        encode_report({samples::uuid(1), samples::effect_id(EffectKind::preflight), done}));
+    REQUIRE(back.has_value());
+    Hello hello = samples::hello();
+    hello.host_identity = "no\tid\n";
+    CHECK(decode_agent_message(encode(AgentMessage(hello))).has_value());
+}
+
 TEST_CASE("codec: a report with as many and as long findings as there may be fits a message") {
     PreflightDone done;
     const std::string text(5000, 'y');
