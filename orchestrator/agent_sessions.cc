@@ -1,0 +1,317 @@
+#include "orchestrator/agent_sessions.h"
+
+#include "base/log.h"
+#include "base/sha256.h"
+#include "schemas/codec.h"
+#include "statemachine/rejections.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace drover::orchestrator {
+
+namespace {
+
+std::string agent_context(const std::string& agent) {
+    return "agent=" + agent;
+}
+
+}  // namespace
+
+void AgentSessions::opened(ConnectionId id, const std::string& agent, const std::string& address,
+                           const Moment& now) {
+    now_ = now;
+    const auto [peer, is_new] =
+        peers_.try_emplace(id, Peer{agent, address, wire::OrchestratorSession(agent), {}, {}});
+    if (is_new) apply(id, peer->second.session.connected(now.steady_ms), now);
+}
+
+void AgentSessions::received(ConnectionId id, const AgentMessage& message, const Moment& now) {
+    now_ = now;
+    const auto peer = peers_.find(id);
+    if (peer == peers_.end()) return;  // already closed by us
+    presences_[peer->second.agent].last_seen_micros = now.wall_micros;
+    apply(id, peer->second.session.received(message, log_view(), now.steady_ms), now);
+}
+
+void AgentSessions::unreadable(ConnectionId id, const Error& why) {
+    if (peers_.contains(id)) refuse(id, why);
+}
+
+void AgentSessions::closed(ConnectionId id, const Moment& now) {
+    now_ = now;
+    leave(id, now);
+}
+
+void AgentSessions::tick(const Moment& now) {
+    now_ = now;
+    std::vector<ConnectionId> ids;
+    for (const auto& [id, peer] : peers_) ids.push_back(id);
+    for (const ConnectionId id : ids) {
+        const auto peer = peers_.find(id);
+        if (peer == peers_.end()) continue;
+        apply(id, peer->second.session.tick(now.steady_ms), now);
+    }
+    for (auto& [id, peer] : peers_) {
+        for (const Uuid& report_id : std::exchange(peer.deferred, {})) {
+            submit_report(id, peer.waiting.at(report_id));
+        }
+    }
+    for (const auto& [id, entry] : engine_.state().jobs) reconcile_links(id, now);
+}
+
+void AgentSessions::send(const Send& send, const Moment& now) {
+    const Presence* there = presence(send.agent);
+    if (!there || !there->connection) return;
+    const auto peer = peers_.find(*there->connection);
+    if (peer == peers_.end()) return;
+    apply(peer->first, peer->second.session.want(send.wanted, now.steady_ms), now);
+}
+
+void AgentSessions::withdraw(const Withdraw& withdraw, const Moment& now) {
+    const Presence* there = presence(withdraw.agent);
+    if (!there || !there->connection) return;
+    const auto peer = peers_.find(*there->connection);
+    if (peer == peers_.end()) return;
+    apply(peer->first, peer->second.session.withdraw(withdraw.withdrawn, now.steady_ms), now);
+}
+
+Outbox AgentSessions::take_outbox() {
+    return std::exchange(outbox_, {});
+}
+
+bool AgentSessions::is_connected(const std::string& agent) const {
+    const Presence* there = presence(agent);
+    return there && there->connection.has_value();
+}
+
+const Presence* AgentSessions::presence(const std::string& agent) const {
+    const auto found = presences_.find(agent);
+    return found == presences_.end() ? nullptr : &found->second;
+}
+
+std::size_t AgentSessions::connected_count() const {
+    return static_cast<std::size_t>(
+        std::count_if(presences_.begin(), presences_.end(),
+                      [](const auto& entry) { return entry.second.connection.has_value(); }));
+}
+
+wire::LogView AgentSessions::log_view() const {
+    const eventlog::EventLog& log = engine_.log();
+    const eventlog::Head head = log.head();
+    return {{head.lineage, head.epoch, head.seq, head.hash},
+            [&log](std::uint64_t seq) -> std::optional<Hash> {
+                const auto hash = log.hash_at(seq);
+                if (!hash) return std::nullopt;
+                return *hash;
+            }};
+}
+
+void AgentSessions::apply(ConnectionId id, wire::OrchestratorStep step, const Moment& now) {
+    if (step.hello && !admit(id, *step.hello, now)) return;
+    for (OrchestratorMessage& message : step.send) outbox_.send.push_back({id, std::move(message)});
+    if (step.hello) welcome(id, *step.hello, now);
+    const auto peer = peers_.find(id);
+    if (peer == peers_.end()) return;
+    for (const EffectId& effect : step.taken) dispatcher_.taken(peer->second.agent, effect);
+    for (const Progress& progress : step.progress) take_progress(peer->second, progress, now);
+    for (const Report& report : step.reports) {
+        take_report(id, report);
+        if (!peers_.contains(id)) return;  // that report closed it
+    }
+    if (step.close) {
+        outbox_.close.push_back({id, *step.close});
+        leave(id, now);
+    }
+}
+
+bool AgentSessions::admit(ConnectionId id, const Hello& hello, const Moment& now) {
+    Presence& there = presences_[hello.agent];
+    if (now.steady_ms < there.refused_until_ms) {
+        refuse(id, Error(Errc::denied, "agent_suspended", there.alarm, "jobs keep their state",
+                         "stop the copy of the agent and wait a minute"));
+        return false;
+    }
+    there.alarm.clear();
+    if (!there.connection) return true;
+    const Peer& other = peers_.at(*there.connection);
+    const std::string& known = other.session.hello()->host_identity;
+    if (known == hello.host_identity) {
+        // The same host again: its old connection is dead and does not know it yet.
+        refuse(*there.connection, Error(Errc::conflict, "agent_reconnected",
+                                        "the agent connected again", "jobs keep their state"));
+        return true;
+    }
+    there.alarm = "two hosts (" + printable(known, 64) + " at " + other.address + " and " +
+                  printable(hello.host_identity, 64) + " at " + peers_.at(id).address +
+                  ") speak as " + hello.agent;
+    there.refused_until_ms = now.steady_ms + host_conflict_hold_ms;
+    log::error("agents", there.alarm, agent_context(hello.agent));
+    const Error why(Errc::denied, "agent_host_conflict", there.alarm, "jobs keep their state",
+                    "stop the copy of the agent and wait a minute");
+    refuse(*there.connection, why);
+    refuse(id, why);
+    return false;
+}
+
+void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& now) {
+    Presence& there = presences_[hello.agent];
+    there.connection = id;
+    there.address = peers_.at(id).address;
+    there.last_seen_micros = now.wall_micros;
+    log::info("agents", "connected", agent_context(hello.agent) + " address=" + there.address);
+    dispatcher_.agent_connected(hello.agent);
+    describe(id, hello);
+    for (const auto& [job, entry] : engine_.state().jobs) {
+        const JobSpec& spec = entry.job.spec;
+        if (spec.source_agent == hello.agent || spec.target_agent == hello.agent) {
+            reconcile_links(job, now);
+        }
+    }
+}
+
+void AgentSessions::describe(ConnectionId id, const Hello& hello) {
+    AgentDescribed description{.agent = hello.agent,
+                               .incarnation = hello.incarnation,
+                               .host_identity = printable(hello.host_identity, 128),
+                               .software = printable(hello.software, 64),
+                               .roles = hello.roles,
+                               .capabilities = hello.capabilities};
+    RegistryCommand command{.command_id = random_.uuid(),
+                            .actor = "agent:" + hello.agent,
+                            .wish = Describe{std::move(description)}};
+    engine_.submit({std::move(command), Hash{}}, [this, id](const Result<Answer>& answer) {
+        // A full volume is no reason to lose the agents; they are described at their next Hello.
+        if (answer || answer.error().code() == Errc::unavailable) return;
+        const auto peer = peers_.find(id);
+        if (peer == peers_.end()) return;
+        presences_[peer->second.agent].alarm = answer.error().detail();
+        refuse(id, answer.error());
+    });
+}
+
+bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) const {
+    const JobEntry* entry = engine_.state().find(job);
+    if (!entry) return false;
+    const JobSpec& spec = entry->job.spec;
+    return agent == (side == Side::source ? spec.source_agent : spec.target_agent);
+}
+
+void AgentSessions::take_report(ConnectionId id, const Report& report) {
+    Peer& peer = peers_.at(id);
+    const EffectId& effect = report.effect;
+    if (effect.lineage != engine_.state().lineage || !engine_.state().find(effect.job)) {
+        // Of a log that is not ours: nobody will ever want it.
+        log::warn("agents", "dropped a report about an unknown job", agent_context(peer.agent));
+        ++stale_reports_;
+        apply(id, peer.session.acknowledge(report.report_id, now_.steady_ms), now_);
+        return;
+    }
+    if (!owns(peer.agent, effect.job, effect.side)) {
+        log::error("agents", "reported for a job of another agent", agent_context(peer.agent));
+        refuse(id, Error(Errc::denied, "not_your_job",
+                         "the report names a job side that belongs to another agent",
+                         "nothing was changed", "check which host holds this agent's certificate"));
+        return;
+    }
+    if (peer.waiting.contains(report.report_id)) return;  // a repeat of one that is on its way
+    if (peer.waiting.size() >= reports_waiting_max) {
+        refuse(id, Error(Errc::unavailable, "too_many_reports", "too many reports wait",
+                         "the agent keeps them", "none: the agent sends them again"));
+        return;
+    }
+    peer.waiting[report.report_id] = report;
+    submit_report(id, report);
+}
+
+void AgentSessions::submit_report(ConnectionId id, const Report& report) {
+    JobCommand command;
+    command.job = report.effect.job;
+    command.command.command_id = report.report_id;
+    command.command.actor = "agent:" + peers_.at(id).agent;
+    command.command.wish = statemachine::ReportReceived{report};
+    engine_.submit({std::move(command), sha256(encode_report(report))},
+                   [this, id, report_id = report.report_id](const Result<Answer>& answer) {
+                       report_done(id, report_id, answer);
+                   });
+}
+
+void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
+                                const Result<Answer>& answer) {
+    const auto peer = peers_.find(id);
+    if (peer == peers_.end()) return;
+    if (!answer && answer.error().id() == "idempotency_conflict") {
+        refuse(id, Error(Errc::conflict, "report_conflict",
+                         "a report id was used for two different reports", "nothing was changed",
+                         "send a support bundle of the agent"));
+        return;
+    }
+    const bool is_quarantined =
+        answer && answer->rejected && answer->rejected->id == statemachine::rejection::quarantined;
+    if (!answer || is_quarantined) {
+        // Refused for now (volume full, quarantine): not acknowledged, so the agent keeps it, and
+        // submitted again at the next tick.
+        peer->second.deferred.insert(report_id);
+        return;
+    }
+    if (answer->event_count == 0) ++stale_reports_;
+    if (answer->rejected) {
+        log::warn("agents", "a report is of no use: " + answer->rejected->detail,
+                  agent_context(peer->second.agent));
+    }
+    peer->second.waiting.erase(report_id);
+    apply(id, peer->second.session.acknowledge(report_id, now_.steady_ms), now_);
+}
+
+void AgentSessions::take_progress(const Peer& peer, const Progress& progress, const Moment& now) {
+    if (owns(peer.agent, progress.job, progress.side)) telemetry_.record(progress, now.wall_micros);
+}
+
+void AgentSessions::refuse(ConnectionId id, const Error& why) {
+    outbox_.send.push_back({id, Refused{why}});
+    outbox_.close.push_back({id, why});
+    leave(id, now_);
+}
+
+void AgentSessions::leave(ConnectionId id, const Moment& now) {
+    const auto peer = peers_.find(id);
+    if (peer == peers_.end()) return;
+    const std::string agent = peer->second.agent;
+    peers_.erase(peer);
+    const auto there = presences_.find(agent);
+    if (there == presences_.end() || there->second.connection != id) return;
+    there->second.connection.reset();
+    there->second.lost_ms = now.steady_ms;
+    dispatcher_.agent_lost(agent);
+    log::info("agents", "disconnected", agent_context(agent));
+}
+
+void AgentSessions::reconcile_links(const JobId& job, const Moment& now) {
+    const JobEntry* entry = engine_.state().find(job);
+    if (!entry || entry->illegal || !entry->job.exists) return;
+    if (statemachine::is_final(entry->job.phase)) return;
+    reconcile_side(*entry, Side::source, now);
+    reconcile_side(*entry, Side::target, now);
+}
+
+void AgentSessions::reconcile_side(const JobEntry& entry, Side side, const Moment& now) {
+    const JobSpec& spec = entry.job.spec;
+    const std::string& agent = side == Side::source ? spec.source_agent : spec.target_agent;
+    const bool was = entry.job.agent_connected.at(static_cast<std::size_t>(side));
+    const bool is = is_connected(agent);
+    if (was == is) return;
+    const Presence* there = presence(agent);
+    const SteadyMillis lost_ms = there && there->lost_ms != 0 ? there->lost_ms : started_ms_;
+    if (!is && now.steady_ms - lost_ms < link_grace_ms) return;
+    JobCommand command;
+    command.job = entry.job.id;
+    command.command.command_id = random_.uuid();
+    command.command.actor = "system";
+    command.command.wish = statemachine::LinkChanged{side, is};
+    engine_.submit({std::move(command), Hash{}}, [](const Result<Answer>& answer) {
+        // Level-triggered: whatever it was, the next tick compares again.
+        if (!answer) log::debug("agents", "a link change waits: " + answer.error().text());
+    });
+}
+
+}  // namespace drover::orchestrator

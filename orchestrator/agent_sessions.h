@@ -1,0 +1,130 @@
+/// The conversations with all agents, without any I/O: feed it what arrived on which connection, do
+/// what take_outbox() says. Turns reports into commands and acknowledges them once durable; says
+/// which agents are there; keeps every agent to its own jobs.
+///
+///   connection ─ AgentMessage ─► OrchestratorSession ─► engine.submit(ReportReceived) ─► durable
+///   ─► ReportAck dispatcher ─ Send ─► the agent's connection
+///
+/// Two hosts that speak under one name at the same time (a cloned machine) are both refused for
+/// host_conflict_hold_ms, so that neither can act on disks that the other may hold.
+#pragma once
+
+#include "base/random.h"
+#include "orchestrator/dispatcher.h"
+#include "orchestrator/engine.h"
+#include "orchestrator/telemetry.h"
+#include "wire/orchestrator_session.h"
+
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace drover::orchestrator {
+
+using ConnectionId = std::uint64_t;
+
+struct Outgoing {
+    ConnectionId connection = 0;
+    OrchestratorMessage message;
+};
+
+struct Closing {
+    ConnectionId connection = 0;
+    Error why;
+};
+
+/// To do in this order: send, then close.
+struct Outbox {
+    std::vector<Outgoing> send;
+    std::vector<Closing> close;
+};
+
+/// What is known of an agent beside the durable registry.
+struct Presence {
+    std::optional<ConnectionId> connection;  ///< set while welcomed
+    std::string address;
+    WallMicros last_seen_micros = 0;
+    SteadyMillis lost_ms = 0;  ///< when the last connection ended, or droverd started
+    std::string alarm;         ///< why it is refused, empty when well
+    SteadyMillis refused_until_ms = 0;
+};
+
+/// A lost connection becomes the fact AgentLost only after this time: a reconnect is not news.
+constexpr SteadyMillis link_grace_ms = 4000;
+constexpr SteadyMillis host_conflict_hold_ms = 60'000;
+/// Reports of one connection that wait to become durable; beyond it the connection is closed, and
+/// the agent sends them again later.
+constexpr std::size_t reports_waiting_max = 1024;
+
+class AgentSessions {
+  public:
+    AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry, Random& random,
+                  SteadyMillis started_ms)
+        : engine_(engine),
+          dispatcher_(dispatcher),
+          telemetry_(telemetry),
+          random_(random),
+          started_ms_(started_ms) {}
+
+    /// `agent` is the name in the verified certificate.
+    void opened(ConnectionId id, const std::string& agent, const std::string& address,
+                const Moment& now);
+    void received(ConnectionId id, const AgentMessage& message, const Moment& now);
+    /// The bytes were no message: the connection is refused and closed.
+    void unreadable(ConnectionId id, const Error& why);
+    void closed(ConnectionId id, const Moment& now);
+    /// Heartbeats, dead peers, deferred reports, links. Call at least every second.
+    void tick(const Moment& now);
+
+    void send(const Send& send, const Moment& now);
+    void withdraw(const Withdraw& withdraw, const Moment& now);
+
+    /// Submits LinkChanged where a job's view of its agents is not what is so.
+    void reconcile_links(const JobId& job, const Moment& now);
+
+    [[nodiscard]] Outbox take_outbox();
+
+    [[nodiscard]] bool is_connected(const std::string& agent) const;
+    [[nodiscard]] const Presence* presence(const std::string& agent) const;
+    [[nodiscard]] std::size_t connected_count() const;
+
+    /// Reports that were acknowledged without being of use.
+    [[nodiscard]] std::uint64_t stale_reports() const { return stale_reports_; }
+
+  private:
+    struct Peer {
+        std::string agent;
+        std::string address;
+        wire::OrchestratorSession session;
+        std::map<Uuid, Report> waiting;  ///< submitted, not yet durable
+        std::set<Uuid> deferred;         ///< of those, refused for now
+    };
+
+    void apply(ConnectionId id, wire::OrchestratorStep step, const Moment& now);
+    bool admit(ConnectionId id, const Hello& hello, const Moment& now);
+    void welcome(ConnectionId id, const Hello& hello, const Moment& now);
+    void describe(ConnectionId id, const Hello& hello);
+    void take_report(ConnectionId id, const Report& report);
+    void submit_report(ConnectionId id, const Report& report);
+    void report_done(ConnectionId id, const Uuid& report_id, const Result<Answer>& answer);
+    void take_progress(const Peer& peer, const Progress& progress, const Moment& now);
+    void refuse(ConnectionId id, const Error& why);
+    void leave(ConnectionId id, const Moment& now);
+    [[nodiscard]] wire::LogView log_view() const;
+    [[nodiscard]] bool owns(const std::string& agent, const JobId& job, Side side) const;
+    void reconcile_side(const JobEntry& entry, Side side, const Moment& now);
+
+    Engine& engine_;
+    Dispatcher& dispatcher_;
+    Telemetry& telemetry_;
+    Random& random_;
+    SteadyMillis started_ms_;
+    Moment now_;
+    std::map<ConnectionId, Peer> peers_;
+    std::map<std::string, Presence> presences_;
+    Outbox outbox_;
+    std::uint64_t stale_reports_ = 0;
+};
+
+}  // namespace drover::orchestrator

@@ -1,0 +1,74 @@
+#include "orchestrator/core.h"
+
+#include "base/log.h"
+
+#include <utility>
+
+namespace drover::orchestrator {
+
+Core::Core(CoreParts parts, State state, eventlog::Epoch epoch, const Moment& now)
+    : log_(parts.log),
+      random_(parts.random),
+      engine_(parts.log, parts.random, std::move(state), epoch, parts.options),
+      dispatcher_(std::move(parts.sign)),
+      sessions_(engine_, dispatcher_, telemetry_, parts.random, now.steady_ms) {
+    engine_.subscribe([this](const eventlog::Record& record, const Fact&) {
+        if (record.stream.kind == eventlog::StreamKind::job) touched_.insert(record.stream.id);
+    });
+    dispatcher_.touch_all(engine_.state());
+}
+
+Result<std::unique_ptr<Core>> Core::start(CoreParts parts, const Moment& now) {
+    TRY(auto state, replay(parts.log));
+    for (const auto& [id, entry] : state.jobs) {
+        if (!entry.illegal) continue;
+        log::error("core", "a job is left alone: " + entry.illegal->text(), "job=" + uuid_text(id));
+    }
+    // Before anybody can connect: an older process that still lives is refused from here on.
+    TRY(const auto epoch, parts.log.raise_epoch(now.wall_micros));
+    std::unique_ptr<Core> core(new Core(std::move(parts), std::move(state), epoch, now));
+    TRY_VOID(
+        core->engine_.state_fact(OrchestratorStarted{epoch, software_version}, now.wall_micros));
+    return core;
+}
+
+Result<Core::Turn> Core::turn(const Moment& now) {
+    TRY_VOID(engine_.step(now.wall_micros));
+    for (const JobId& job : std::exchange(touched_, {})) {
+        dispatcher_.touch(job);
+        sessions_.reconcile_links(job, now);
+    }
+    TRY_VOID(dispatch(now));
+    return Turn{engine_.has_work()};
+}
+
+Result<> Core::dispatch(const Moment& now) {
+    const eventlog::Head head = log_.head();
+    TRY(auto actions,
+        dispatcher_.step(engine_.state(), {head.lineage, head.epoch, head.seq, head.hash}, now));
+    if (actions.sync_head) TRY_VOID(log_.sync_head());
+    for (const Send& send : actions.send) sessions_.send(send, now);
+    for (const Withdraw& withdraw : actions.withdraw) sessions_.withdraw(withdraw, now);
+    for (const EffectId& effect : actions.timers_due) submit_timer(effect);
+    return {};
+}
+
+Result<> Core::tick(const Moment& now) {
+    sessions_.tick(now);
+    // The log syncs its head with appends; this is for the time after the last one.
+    return log_.sync_head();
+}
+
+void Core::submit_timer(const EffectId& effect) {
+    JobCommand command;
+    command.job = effect.job;
+    command.command.command_id = random_.uuid();
+    command.command.actor = "timer";
+    command.command.wish = statemachine::TimerElapsed{effect};
+    engine_.submit({std::move(command), Hash{}}, [](const Result<Answer>& answer) {
+        // The dispatcher submits it again while it is outstanding.
+        if (!answer) log::warn("core", "a timer waits: " + answer.error().text());
+    });
+}
+
+}  // namespace drover::orchestrator

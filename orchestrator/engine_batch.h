@@ -1,0 +1,55 @@
+/// One group commit in the making: scratch copies of what its commands touch, the events to append,
+/// and the answers to give once they are durable. Private to the engine.
+#pragma once
+
+#include "orchestrator/engine.h"
+
+#include <map>
+#include <utility>
+#include <vector>
+
+namespace drover::orchestrator {
+
+struct Engine::Batch {
+    WallMicros now = 0;
+    WallMicros record_wall = 0;  ///< what the log will store: time never goes back there
+    bool volume_full = false;
+    eventlog::Seq next_seq = 0;
+
+    std::map<JobId, statemachine::Job> jobs;
+    std::map<std::string, JobId> names;  ///< planned in this batch
+    std::optional<Registry> registry;    ///< scratch; nullopt until the first registry command
+
+    std::map<eventlog::StreamId, eventlog::StreamSeq> positions;
+    std::vector<eventlog::Append> appends;
+    std::size_t events = 0;
+
+    std::map<Uuid, std::pair<Hash, Answer>> answered;
+    std::vector<std::pair<Completion, Result<Answer>>> outcomes;
+
+    /// Adds `events` of one command to the append and completes `answer` with their place. The
+    /// answer is kept for retries unless `digest` is zero.
+    void append(const eventlog::EventLog& log, const eventlog::StreamId& stream,
+                std::vector<eventlog::NewEvent> new_events, const Uuid& command_id,
+                const Hash& digest, Answer& answer) {
+        const auto [position, is_new] = positions.try_emplace(stream, 0);
+        if (is_new) position->second = log.stream_head(stream).seq;
+        answer.first_seq = next_seq;
+        answer.event_count = static_cast<std::uint32_t>(new_events.size());
+        next_seq += new_events.size();
+        events += new_events.size();
+
+        eventlog::Append append;
+        append.stream = stream;
+        append.expected_stream_seq = position->second;
+        position->second += answer.event_count;
+        append.events = std::move(new_events);
+        if (!digest.is_zero()) {
+            append.answer = eventlog::CommandAnswer{command_id, digest, encode_answer(answer)};
+            answered[command_id] = {digest, answer};
+        }
+        appends.push_back(std::move(append));
+    }
+};
+
+}  // namespace drover::orchestrator

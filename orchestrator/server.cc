@@ -1,0 +1,154 @@
+#include "orchestrator/server.h"
+
+#include "eventlog/rocksdb_log.h"
+#include "orchestrator/agent_links.h"
+#include "orchestrator/api.h"
+#include "orchestrator/http_server.h"
+#include "orchestrator/setup.h"
+
+#include <csignal>
+#include <cstdio>
+
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/signal_set.hpp>
+#include <boost/asio/steady_timer.hpp>
+
+namespace drover::orchestrator {
+
+namespace {
+
+namespace asio = boost::asio;
+
+constexpr std::chrono::milliseconds tick_every{250};
+
+class Server {
+  public:
+    Server(const Secrets& secrets, const Config& config, std::unique_ptr<eventlog::EventLog> log)
+        : secrets_(secrets),
+          config_(config),
+          enrolment_(secrets.authority, secrets.ticket.public_pem, secrets.ca_pin,
+                     secrets.agent_token_secret),
+          log_(std::move(log)),
+          io_(1),
+          signals_(io_, SIGTERM, SIGINT),
+          tick_timer_(io_) {}
+
+    Result<> run() {
+        TRY_VOID(start_core());
+        TRY_VOID(listen());
+        wait_for_signal();
+        tick();
+        std::fprintf(stderr, "droverd ready: https %u, agents %u, epoch %u\n",
+                     unsigned{http_->port()}, unsigned{links_->port()},
+                     unsigned{core_->engine().epoch()});
+        io_.run();
+        if (failure_) return *failure_;
+        return log_->sync_head();
+    }
+
+  private:
+    [[nodiscard]] Moment now() const { return {clock_.wall_micros(), clock_.steady_ms()}; }
+
+    Result<> start_core() {
+        const auto sign = [key = secrets_.ticket.key_pem](ByteView message) {
+            return wire::sign(key, message);
+        };
+        TRY_VOID(sign(as_bytes("a key that cannot sign is found before anybody connects")));
+        TRY(core_, Core::start({*log_, random_, sign, {config_.reserve_bytes}}, now()));
+        core_->engine().on_submit([this] { schedule_turn(); });
+        api_ = std::make_unique<Api>(ApiParts{.core = *core_,
+                                              .clock = clock_,
+                                              .random = random_,
+                                              .enrolment = enrolment_,
+                                              .api_token_hash = secrets_.api_token_hash,
+                                              .settings = settings_of(config_)});
+        return {};
+    }
+
+    Result<> listen() {
+        const wire::TlsIdentity identity{secrets_.authority.certificate_pem,
+                                         secrets_.server.certificate_pem, secrets_.server.key_pem};
+        TRY(links_, listen_agents({io_, *core_, clock_, [this] { schedule_turn(); }}, identity,
+                                  config_.agents.host, config_.agents.port));
+        HttpApplication application{[this](const HttpRequest& head) { return api_->admit(head); },
+                                    [this](const HttpRequest& request, Respond respond) {
+                                        api_->handle(request, std::move(respond));
+                                    }};
+        TRY(http_, listen_https(io_, identity, config_.http.host, config_.http.port,
+                                std::move(application)));
+        return {};
+    }
+
+    void wait_for_signal() {
+        signals_.async_wait([this](const boost::system::error_code& error, int) {
+            if (error) return;
+            log::info("server", "stopping");
+            io_.stop();
+        });
+    }
+
+    void tick() {
+        if (const auto ticked = core_->tick(now()); !ticked) return fail(ticked.error());
+        schedule_turn();
+        tick_timer_.expires_after(tick_every);
+        tick_timer_.async_wait([this](const boost::system::error_code& error) {
+            if (!error) tick();
+        });
+    }
+
+    void schedule_turn() {
+        if (is_turn_posted_) return;
+        is_turn_posted_ = true;
+        asio::post(io_, [this] {
+            is_turn_posted_ = false;
+            turn();
+        });
+    }
+
+    void turn() {
+        const eventlog::Seq before = core_->state().seq;
+        const auto turned = core_->turn(now());
+        if (!turned) return fail(turned.error());
+        links_->deliver(core_->sessions().take_outbox());
+        if (core_->state().seq != before) http_->notify();
+        if (turned->more) schedule_turn();
+    }
+
+    /// What is on disk is not known any more. Nothing is answered; a new start finds out.
+    void fail(const Error& error) {
+        failure_ = Error(error.code(), error.id(), error.detail() + "; droverd stops",
+                         "everything that was acknowledged is in the log",
+                         error.next().empty() ? "start droverd again" : error.next());
+        io_.stop();
+    }
+
+    const Secrets& secrets_;
+    const Config& config_;
+    SystemClock clock_;
+    SystemRandom random_;
+    Enrolment enrolment_;
+    std::unique_ptr<eventlog::EventLog> log_;
+    std::unique_ptr<Core> core_;
+    std::unique_ptr<Api> api_;
+    // After what its handlers use, so that it is destroyed first, with the connections in it.
+    asio::io_context io_;
+    asio::signal_set signals_;
+    asio::steady_timer tick_timer_;
+    std::unique_ptr<AgentLinks> links_;
+    std::unique_ptr<HttpServer> http_;
+    std::optional<Error> failure_;
+    bool is_turn_posted_ = false;
+};
+
+}  // namespace
+
+Result<> run_server(const std::filesystem::path& state, const Config& config) {
+    TRY(const auto secrets, load_secrets(state));
+    TRY(auto log,
+        eventlog::open_rocksdb_log(log_directory(state), {.ballast_bytes = config.ballast_bytes}));
+    Server server(secrets, config, std::move(log));
+    return server.run();
+}
+
+}  // namespace drover::orchestrator

@@ -1,0 +1,113 @@
+#include "orchestrator/setup.h"
+
+#include "base/file.h"
+#include "eventlog/rocksdb_log.h"
+#include "orchestrator/enrolment.h"
+
+namespace drover::orchestrator {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr unsigned secret_mode = 0600;
+constexpr unsigned public_mode = 0644;
+constexpr std::size_t small_file_max = 64U << 10;
+
+Result<> write_text(const fs::path& path, const std::string& text, unsigned mode) {
+    return write_file_durably(path, as_bytes(text), mode);
+}
+
+Result<> write_pair(const fs::path& directory, const std::string& name,
+                    const wire::KeyAndCertificate& pair) {
+    TRY_VOID(write_text(directory / (name + ".key"), pair.key_pem, secret_mode));
+    return write_text(directory / (name + ".crt"), pair.certificate_pem, public_mode);
+}
+
+Result<> refuse_used(const fs::path& directory) {
+    std::error_code error;
+    const bool exists = fs::exists(directory, error);
+    if (!error && (!exists || fs::is_empty(directory, error)) && !error) return {};
+    return Error(Errc::conflict, "state_not_empty",
+                 directory.string() + " is not an empty directory" +
+                     (error ? ": " + error.message() : std::string()),
+                 "nothing in it was changed",
+                 "choose another directory; if an earlier init was interrupted, remove this one");
+}
+
+Result<> check_hosts(const std::vector<std::string>& hosts) {
+    for (const std::string& host : hosts) {
+        if (!valid_host(host)) {
+            return Error(Errc::invalid, "bad_host",
+                         "\"" + printable(host, 80) + "\" is no host name or address",
+                         "nothing was changed", "give names or addresses that agents will dial");
+        }
+    }
+    if (!hosts.empty()) return {};
+    return Error(Errc::invalid, "bad_host", "no host was given", "nothing was changed",
+                 "give at least one name or address that agents will dial");
+}
+
+Result<std::string> read_part(const fs::path& directory, const std::string& name) {
+    auto text = read_text(directory / name, small_file_max);
+    if (text) return std::move(*text);
+    if (text.error().code() != Errc::not_found) return text.error();
+    return Error(Errc::not_found, "state_missing", directory.string() + " has no " + name,
+                 "nothing was changed",
+                 "give the directory that `droverd init` made, or restore it from its backup");
+}
+
+Result<Hash> read_hash(const fs::path& directory, const std::string& name) {
+    TRY(auto text, read_part(directory, name));
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    const auto hash = Hash::from_hex_text(text);
+    if (hash) return *hash;
+    return Error(Errc::corrupt, "state_damaged", (directory / name).string() + " is damaged",
+                 "the event log", "restore the file from its backup");
+}
+
+}  // namespace
+
+fs::path log_directory(const fs::path& directory) {
+    return directory / "log";
+}
+
+Result<Initialised> initialise_state(const fs::path& directory,
+                                     const std::vector<std::string>& hosts, Random& random,
+                                     WallMicros now) {
+    TRY_VOID(check_hosts(hosts));
+    TRY_VOID(refuse_used(directory));
+    TRY_VOID(make_directory_durably(directory));
+    TRY(const auto authority, wire::create_authority("drover authority", now));
+    TRY(const auto server, wire::issue_server(authority, hosts, now));
+    TRY(const auto ticket, wire::make_signing_key());
+    const std::string api_token = "drover_api_" + random.secret().hex();
+    TRY_VOID(write_pair(directory, "authority", authority));
+    TRY_VOID(write_pair(directory, "server", server));
+    TRY_VOID(write_text(directory / "ticket.key", ticket.key_pem, secret_mode));
+    TRY_VOID(write_text(directory / "ticket.pub", ticket.public_pem, public_mode));
+    TRY_VOID(write_text(directory / "tokens.key", random.secret().hex() + "\n", secret_mode));
+    TRY_VOID(write_text(directory / "api-token", api_token + "\n", secret_mode));
+    TRY_VOID(
+        write_text(directory / "api-token.hash", token_hash(api_token).hex() + "\n", secret_mode));
+    // Last: a directory without a log cannot run, so a half-made one is never used.
+    TRY_VOID(eventlog::create_rocksdb_log(log_directory(directory), random.uuid()));
+    TRY(const auto pin, wire::fingerprint(authority.certificate_pem));
+    return Initialised{pin, directory / "api-token"};
+}
+
+Result<Secrets> load_secrets(const fs::path& directory) {
+    Secrets secrets;
+    TRY(secrets.authority.key_pem, read_part(directory, "authority.key"));
+    TRY(secrets.authority.certificate_pem, read_part(directory, "authority.crt"));
+    TRY(secrets.server.key_pem, read_part(directory, "server.key"));
+    TRY(secrets.server.certificate_pem, read_part(directory, "server.crt"));
+    TRY(secrets.ticket.key_pem, read_part(directory, "ticket.key"));
+    TRY(secrets.ticket.public_pem, read_part(directory, "ticket.pub"));
+    TRY(secrets.api_token_hash, read_hash(directory, "api-token.hash"));
+    TRY(secrets.agent_token_secret, read_hash(directory, "tokens.key"));
+    TRY(secrets.ca_pin, wire::fingerprint(secrets.authority.certificate_pem));
+    return secrets;
+}
+
+}  // namespace drover::orchestrator

@@ -1,0 +1,61 @@
+/// Everything droverd knows that must survive it, as the fold of its log. One function changes it,
+/// live and on replay, so the two cannot differ.
+///
+///   Record ─ decode_record_fact ─► Fact ─ apply ─► State
+#pragma once
+
+#include "eventlog/log.h"
+#include "orchestrator/registry.h"
+#include "statemachine/job.h"
+
+#include <map>
+#include <string>
+#include <variant>
+#include <vector>
+
+namespace drover::orchestrator {
+
+struct LastRejection {
+    statemachine::CommandRejected rejected;
+    eventlog::Seq seq = 0;
+    WallMicros wall_micros = 0;
+
+    bool operator==(const LastRejection&) const = default;
+};
+
+struct JobEntry {
+    statemachine::Job job;
+    /// The job's history is not legal: it is left alone (no command, no effect) and the others go
+    /// on.
+    std::optional<Error> illegal;
+    std::optional<LastRejection> last_rejection;
+
+    bool operator==(const JobEntry&) const = default;
+};
+
+using Fact = std::variant<statemachine::Event, SystemFact>;
+
+struct State {
+    Uuid lineage;
+    std::map<JobId, JobEntry> jobs;
+    std::map<std::string, JobId> names;  ///< the newest job of that name
+    Registry registry;
+    eventlog::Seq seq = 0;  ///< of the last event applied
+
+    /// By name, or by id in its 8-4-4-4-12 form; nullptr if there is none.
+    [[nodiscard]] const JobEntry* find(std::string_view name_or_id) const;
+    [[nodiscard]] const JobEntry* find(const JobId& id) const;
+
+    bool operator==(const State&) const = default;
+};
+
+/// Errors: unsupported ("unknown_event"), corrupt. Either stops a start: no event is ever skipped.
+[[nodiscard]] Result<Fact> decode_record_fact(const eventlog::Record& record);
+
+/// Applies the next record. A fact that the job's history does not allow marks that job illegal.
+void apply(State& state, const eventlog::Record& record, const Fact& fact);
+
+/// The state after all events of `log`.
+[[nodiscard]] Result<State> replay(const eventlog::EventLog& log);
+
+}  // namespace drover::orchestrator
