@@ -22,7 +22,8 @@ struct Audit {
         exact,    ///< every acknowledged write is in the dirty map
         busy,     ///< writes completed while looking: ask again
         repaired, ///< events were lost; what may have been missed was made dirty
-        lost      ///< events were lost and cannot be explained: compare the whole disk
+        lost      ///< events were lost and cannot be explained: compare the whole disk. All of it
+                  ///< was made dirty, in case nobody gets to; who compares clears the map first
     };
 
     Verdict verdict = Verdict::exact;
