@@ -79,9 +79,10 @@ bool split_pair(const std::string& text, std::pair<std::string, std::string>& ou
 
 void add_hook(const Builder& b, CLI::App* create, const std::string& step,
               const std::string& help) {
+    std::string flag = "--" + step;
+    std::replace(flag.begin() + 2, flag.end(), '_', '-');
     create->add_option_function<std::string>(
-        "--" + step,
-        [&b, step](const std::string& hook) { b.arguments.hooks.emplace_back(step, hook); },
+        flag, [&b, step](const std::string& hook) { b.arguments.hooks.emplace_back(step, hook); },
         help + " (the name of a hook in the agent's configuration)");
 }
 
@@ -111,11 +112,11 @@ void add_job_create(const Builder& b, CLI::App* job) {
                                               : "'" + text + "' is not SOURCE=TARGET";
             },
             ""));
-    add_hook(b, create, "pre-fence", "source: stop the workload");
-    add_hook(b, create, "post-release", "source: start it again after a rollback");
-    add_hook(b, create, "post-activate", "target: start the workload");
+    add_hook(b, create, "pre_fence", "source: stop the workload");
+    add_hook(b, create, "post_release", "source: start it again after a rollback");
+    add_hook(b, create, "post_activate", "target: start the workload");
     add_hook(b, create, "validate", "target: is it healthy?");
-    add_hook(b, create, "pre-deactivate", "target: stop it for a rollback");
+    add_hook(b, create, "pre_deactivate", "target: stop it for a rollback");
     add_duration(create, "--outage-max", "longest outage, then back to the source (10m)",
                  b.arguments.outage_max_s);
     add_duration(create, "--hold", "time to decide between commit and rollback (5d)",
@@ -190,7 +191,7 @@ void add_job(const Builder& b) {
     add_duration(watch, "--timeout", "give up after this time (exit 124)", b.arguments.timeout_s);
     CLI::App* history = add_command(b, job, "history", "the facts of a job", "job history");
     add_name(b, history, "of the job");
-    history->add_option("--from", b.arguments.from_seq, "first sequence number");
+    history->add_option("--from", b.arguments.from_seq, "first fact, counted from 1 in the job");
     add_name(b,
              add_command(b, job, "why", "what a job waits for, and what is not allowed", "job why"),
              "of the job");
@@ -222,8 +223,7 @@ void add_rest(const Builder& b) {
     tail->add_option("--from", a.from_seq, "first sequence number; default: only new ones");
     CLI::App* audit = b.app.add_subcommand("audit", "is the log whole?");
     audit->require_subcommand(1);
-    add_command(b, audit, "verify",
-                "check the hash chain of the running server (a directory: droverd verify)",
+    add_command(b, audit, "verify", "check the hash chain of the running server's log",
                 "audit verify");
     CLI::App* replay = b.app.add_subcommand("replay", "is the state what the log says?");
     replay->require_subcommand(1);

@@ -4,6 +4,7 @@
 #include "base/file.h"
 #include "cli/render.h"
 
+#include <algorithm>
 #include <array>
 
 namespace drover::cli {
@@ -85,10 +86,27 @@ ExitCode job_show(const Session& session, const Arguments& arguments) {
     return ExitCode::ok;
 }
 
+/// The server answers in pages; a history is shown whole.
 ExitCode job_history(const Session& session, const Arguments& arguments) {
-    return show(session,
-                job_path(arguments) + "/history?from=" + std::to_string(arguments.from_seq),
-                render_history);
+    std::string items;
+    std::string next = std::to_string(std::max<std::uint64_t>(arguments.from_seq, 1));
+    std::string as_of;
+    while (!next.empty()) {
+        const Reply page = session.client.get(job_path(arguments) + "/history?from=" + next);
+        if (page.failure) return session.console.fail(*page.failure);
+        for (const Json& fact : page.body["items"].items()) {
+            items += (items.empty() ? "" : ",") + fact.compact();
+        }
+        as_of = page.body["as_of_seq"].text();
+        next = page.body["next_from"].text();
+    }
+    JsonObject whole;
+    whole.raw("items", "[" + items + "]");
+    if (!as_of.empty()) whole.raw("as_of_seq", as_of);
+    const auto history = Json::parse(whole.str());
+    if (!history) return session.console.fail(failure_of(history.error()));
+    session.console.document(*history, render_history(*history));
+    return ExitCode::ok;
 }
 
 ExitCode job_why(const Session& session, const Arguments& arguments) {

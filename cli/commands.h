@@ -22,6 +22,9 @@ struct Session {
 /// `drover job watch`: polls the job; facts on stdout, progress on a terminal.
 [[nodiscard]] ExitCode watch_job(const Session& session, const Arguments& arguments);
 
+/// True if this fact moves a job into this phase.
+[[nodiscard]] bool enters_phase(std::string_view fact, std::string_view phase);
+
 /// Waits until the preflight of the job is decided, and prints what it found.
 [[nodiscard]] ExitCode await_preflight(const Session& session, const Arguments& arguments);
 

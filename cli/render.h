@@ -5,6 +5,7 @@
 #include "cli/json.h"
 
 #include <string>
+#include <vector>
 
 namespace drover::cli {
 
@@ -21,6 +22,10 @@ namespace drover::cli {
 [[nodiscard]] std::string render_agents(const Json& list);
 [[nodiscard]] std::string render_audit(const Json& answer);
 [[nodiscard]] std::string render_replay(const Json& answer);
+
+/// What the last preflight found, worst first as the server has it; notes of severity info are left
+/// out.
+[[nodiscard]] std::vector<std::string> finding_lines(const Json& job);
 
 /// How the copy is going, one line, from the job's telemetry; "" if there is none.
 [[nodiscard]] std::string render_progress(const Json& job);

@@ -131,9 +131,7 @@ std::string render_job(const Json& job) {
     std::string title = clean(job["name"]) + "  " + clean(job["phase"]);
     if (job["paused"].truth()) title += ", paused";
     if (!job["parked"].is_null()) title += ", parked";
-    if (!job["quarantined"].text().empty() && job["quarantined"].text() != "false") {
-        title += ", quarantined";
-    }
+    if (job["quarantined"].truth()) title += ", quarantined: " + clean(job["quarantine_reason"]);
     sheet.raw(title);
     sheet.line("phase", clean(job["phase"]) + since(job["phase_since"]));
     sheet.line("data",
@@ -146,12 +144,26 @@ std::string render_job(const Json& job) {
     sheet.line("rate limit", rate == 0 ? "none" : size_text(rate) + "/s");
     sheet.line("progress", render_progress(job));
     add_fault(sheet, job["parked"]);
+    for (const std::string& line : finding_lines(job)) sheet.line("finding", line);
     add_cutover(sheet, job);
     for (const Json& wait : job["waiting_for"].items()) sheet.line("waiting", waiting_line(wait));
     sheet.line("allowed", joined(job["allowed_actions"]));
     sheet.line("plan hash", clean(job["plan_hash"]));
     sheet.line("version", clean(job["version"]) + ", as of seq " + clean(job["as_of_seq"]));
     return sheet.str();
+}
+
+std::vector<std::string> finding_lines(const Json& job) {
+    std::vector<std::string> out;
+    for (const Json& finding : job["findings"].items()) {
+        if (finding["severity"].text() == "info") continue;
+        std::string line = clean(finding["severity"]) + "  " + clean(finding["id"]) + "  " +
+                           clean(finding["object"]) + ": " + clean(finding["detail"]);
+        if (const std::string next = clean(finding["next"]); !next.empty())
+            line += " (next: " + next + ")";
+        out.push_back(std::move(line));
+    }
+    return out;
 }
 
 std::string render_why(const Json& why) {

@@ -1,4 +1,3 @@
-#include "base/bytes.h"
 #include "cli/commands.h"
 #include "cli/render.h"
 #include "cli/units.h"
@@ -11,7 +10,6 @@ namespace {
 
 constexpr std::uint32_t poll_ms = 250;
 constexpr std::uint64_t preflight_timeout_s = 120;
-constexpr std::size_t line_length_max = 1000;
 
 /// Which fact enters which phase (the table of docs/state-machine.md). A phase can be passed
 /// between two rounds; it was reached all the same.
@@ -48,31 +46,8 @@ constexpr std::array<Entry, 27> entries{{{"JobPlanned", "planned"},
                                          {"ResyncStarted", "syncing"},
                                          {"Cancelled", "cancelled"}}};
 
-bool enters(std::string_view fact, std::string_view phase) {
-    return std::any_of(entries.begin(), entries.end(), [&](const Entry& entry) {
-        return entry.fact == fact && entry.phase == phase;
-    });
-}
-
 bool is_final(std::string_view phase) {
     return phase == "committed" || phase == "cancelled";
-}
-
-/// What the last failed preflight found, from the history.
-std::vector<std::string> findings_of(const Json& history) {
-    Json findings;
-    for (const Json& fact : history["items"].items()) {
-        if (fact["event"].text() == "PreflightFailed") findings = fact["data"]["findings"];
-    }
-    std::vector<std::string> out;
-    for (const Json& finding : findings.items()) {
-        const std::string line = finding["severity"].text() + "  " + finding["id"].text() + "  " +
-                                 finding["object"].text() + ": " + finding["detail"].text();
-        out.push_back(printable(line, line_length_max));
-        const std::string next = printable(finding["next"].text(), line_length_max);
-        if (!next.empty()) out.push_back("  next: " + next);
-    }
-    return out;
 }
 
 bool preflight_outstanding(const Json& why) {
@@ -113,28 +88,27 @@ class Watcher {
 
   private:
     /// The facts since the last round, oldest first; in the first round only where the job stands.
+    /// A job's version is the position of its last fact in its history.
     std::optional<Failure> print_new_facts(const Json& job) {
-        const std::uint64_t version = job["version"].number();
         if (first_) {
             first_ = false;
-            seen_ = job["as_of_seq"].number();
-            version_ = version;
+            seen_ = job["version"].number();
             session_.console.note(arguments_.name + "  " + job["phase"].text() + "  " +
                                   job["data_state"].text());
             return std::nullopt;
         }
-        if (version == version_) return std::nullopt;
-        const Reply history =
-            session_.client.get(path_ + "/history?from=" + std::to_string(seen_ + 1));
-        if (history.failure) return history.failure;
-        for (const Json& fact : history.body["items"].items()) {
-            const std::uint64_t seq = fact["seq"].number();
-            if (seq <= seen_) continue;
-            seen_ = seq;
-            passed_ = passed_ || enters(fact["event"].text(), arguments_.until);
-            session_.console.item(fact, render_fact(fact));
+        while (seen_ < job["version"].number()) {
+            const Reply history =
+                session_.client.get(path_ + "/history?from=" + std::to_string(seen_ + 1));
+            if (history.failure) return history.failure;
+            const auto facts = history.body["items"].items();
+            if (facts.empty()) break;
+            for (const Json& fact : facts) {
+                seen_ = std::max(seen_, fact["stream_seq"].number());
+                passed_ = passed_ || enters_phase(fact["event"].text(), arguments_.until);
+                session_.console.item(fact, render_fact(fact));
+            }
         }
-        version_ = version;
         return std::nullopt;
     }
 
@@ -156,18 +130,16 @@ class Watcher {
             return ExitCode::ended_otherwise;
         }
         tell_parked(job["parked"]);
-        return phase == "blocked" ? blocked_verdict() : std::nullopt;
+        return phase == "blocked" ? blocked_verdict(job) : std::nullopt;
     }
 
     /// Nobody moves a blocked job but a person, unless a preflight is under way.
-    std::optional<ExitCode> blocked_verdict() {
+    std::optional<ExitCode> blocked_verdict(const Json& job) {
         const Reply why = session_.client.get(path_ + "/why");
         if (why.failure) return session_.console.fail(*why.failure);
         if (preflight_outstanding(why.body)) return std::nullopt;
-        const Reply history = session_.client.get(path_ + "/history?from=0");
-        if (history.failure) return session_.console.fail(*history.failure);
         session_.console.note(arguments_.name + " is blocked by its preflight");
-        for (const std::string& line : findings_of(history.body)) session_.console.note(line);
+        for (const std::string& line : finding_lines(job)) session_.console.note(line);
         session_.console.hint("drover job preflight " + arguments_.name);
         return ExitCode::preflight_critical;
     }
@@ -199,13 +171,18 @@ class Watcher {
     std::string path_;
     bool first_ = true;
     std::uint64_t seen_ = 0;
-    std::uint64_t version_ = 0;
     std::string parked_told_;
     bool passed_ =
         false;  ///< the awaited phase was entered, and perhaps left, since the first round
 };
 
 }  // namespace
+
+bool enters_phase(std::string_view fact, std::string_view phase) {
+    return std::any_of(entries.begin(), entries.end(), [&](const Entry& entry) {
+        return entry.fact == fact && entry.phase == phase;
+    });
+}
 
 ExitCode watch_job(const Session& session, const Arguments& arguments) {
     return Watcher(session, arguments).run();
@@ -229,13 +206,7 @@ ExitCode await_preflight(const Session& session, const Arguments& arguments) {
     }
     const Reply job = session.client.get(path);
     if (job.failure) return session.console.fail(*job.failure);
-    std::string found;
-    if (job.body["phase"].text() == "blocked") {
-        const Reply history = session.client.get(path + "/history?from=0");
-        if (history.failure) return session.console.fail(*history.failure);
-        for (const std::string& line : findings_of(history.body)) found += line + "\n";
-    }
-    session.console.document(job.body, render_job(job.body) + found);
+    session.console.document(job.body, render_job(job.body));
     if (job.body["phase"].text() == "blocked") return ExitCode::preflight_critical;
     session.console.hint(next_step(job.body));
     return ExitCode::ok;

@@ -1,5 +1,6 @@
 #include "cli/commands.h"
 
+#include "base/file.h"
 #include "cli/command_line.h"
 #include "fake_server.h"
 
@@ -35,11 +36,20 @@ std::string job_in(std::string_view phase, std::uint64_t version,
         .str();
 }
 
+constexpr const char* blocked_job =
+    R"({"name":"web-01","phase":"blocked","version":4,"findings":[)"
+    R"({"severity":"info","id":"tracker","object":"/dev/vda","detail":"ebpf"},)"
+    R"({"severity":"critical","id":"target_not_blank","object":"/dev/vdb",)"
+    R"("detail":"ext4 found","next":"expose it"}]})";
+
 std::string facts(std::initializer_list<std::pair<std::uint64_t, std::string_view>> list) {
     std::string items;
     for (const auto& [seq, event] : list) {
-        items +=
-            (items.empty() ? "" : ",") + JsonObject{}.number("seq", seq).text("event", event).str();
+        items += (items.empty() ? "" : ",") + JsonObject{}
+                                                  .number("seq", seq + 100)
+                                                  .number("stream_seq", seq)
+                                                  .text("event", event)
+                                                  .str();
     }
     return "{\"items\":[" + items + "]}";
 }
@@ -111,6 +121,19 @@ TEST_CASE("commands: an action posts to its path with its options") {
     CHECK(world.out.str().find("8  CutoverStarted\n") == 0);
 }
 
+TEST_CASE("commands: a history of several pages is shown whole") {
+    CliWorld world;
+    world.server.answer(
+        R"({"items":[{"seq":1,"stream_seq":1,"event":"JobPlanned"}],"as_of_seq":9,"next_from":2})");
+    world.server.answer(
+        R"({"items":[{"seq":7,"stream_seq":2,"event":"PreflightPassed"}],"as_of_seq":9})");
+    CHECK(world.run({"job", "history", "web-01", "-o", "jsonl"}) == ExitCode::ok);
+    CHECK(world.out.str() ==
+          "{\"seq\":1,\"stream_seq\":1,\"event\":\"JobPlanned\"}\n"
+          "{\"seq\":7,\"stream_seq\":2,\"event\":\"PreflightPassed\"}\n");
+    CHECK(world.server.asked[1].target == "/v1/jobs/web-01/history?from=2");
+}
+
 TEST_CASE("commands: a name that is no name never becomes part of a path") {
     for (const char* name : {"../agents", "a/b", "A", "a?x", ""}) {
         INFO(name);
@@ -139,7 +162,7 @@ TEST_CASE("watch: prints the facts and ends when the phase is reached, over a lo
     world.server.answer(job_in("verifying", 10));
     world.server.answer(facts({{10, "DeltaDrained"}}));
     CHECK(world.run({"job", "watch", "web-01", "--until", "verifying"}) == ExitCode::ok);
-    CHECK(world.out.str() == "9  SourceFenced\n10  DeltaDrained\n");
+    CHECK(world.out.str() == "109  SourceFenced\n110  DeltaDrained\n");
     CHECK(world.server.asked[2].target == "/v1/jobs/web-01/history?from=9");
 }
 
@@ -147,7 +170,10 @@ TEST_CASE("watch: a phase that was passed between two rounds was reached") {
     CliWorld world;
     world.server.answer(job_in("fencing", 8));
     world.server.answer(job_in("holding", 12));
-    world.server.answer(facts({{9, "SourceFenced"}, {10, "DeltaDrained"}, {11, "TargetVerified"}}));
+    world.server.answer(facts({{9, "SourceFenced"},
+                               {10, "DeltaDrained"},
+                               {11, "TargetVerified"},
+                               {12, "TargetActivated"}}));
     CHECK(world.run({"job", "watch", "web-01", "--until", "verifying"}) == ExitCode::ok);
     CHECK(world.err.str().find("has been verifying") != std::string::npos);
 }
@@ -171,15 +197,31 @@ TEST_CASE("watch: a blocked job is nothing to wait for, unless its preflight run
     CliWorld world;
     world.server.answer(job_in("blocked", 4));
     world.server.answer(R"({"outstanding":[{"kind":"preflight"}]})");
-    world.server.answer(job_in("blocked", 4));
+    world.server.answer(blocked_job);
     world.server.answer(R"({"outstanding":[]})");
-    world.server.answer(R"({"items":[{"seq":4,"event":"PreflightFailed","data":{"findings":[)"
-                        R"({"severity":"critical","id":"target_not_blank","object":"/dev/vdb",)"
-                        R"("detail":"ext4 found","next":"expose it"}]}}]})");
     CHECK(world.run({"job", "watch", "web-01", "--until", "ready"}) ==
           ExitCode::preflight_critical);
-    CHECK(world.err.str().find("target_not_blank  /dev/vdb: ext4 found") != std::string::npos);
+    CHECK(world.err.str().find(
+              "critical  target_not_blank  /dev/vdb: ext4 found (next: expose it)\n") !=
+          std::string::npos);
     CHECK(world.waits == 1);
+}
+
+TEST_CASE("watch: what it knows of facts and phases is what the diagram says") {
+    const auto diagram = read_text(DROVER_ROOT "/docs/state-machine.md");
+    REQUIRE(diagram.has_value());
+    std::istringstream lines(*diagram);
+    std::size_t edges = 0;
+    for (std::string from, arrow, to, fact, line; std::getline(lines, line);) {
+        std::istringstream words(line);
+        if (!(words >> from >> arrow >> to >> fact) || arrow != "-->" || !to.ends_with(':'))
+            continue;
+        to.pop_back();
+        INFO(line);
+        CHECK(enters_phase(fact, to));
+        ++edges;
+    }
+    CHECK(edges > 30);
 }
 
 TEST_CASE("watch: the timeout ends the wait, not the job") {
@@ -198,13 +240,10 @@ TEST_CASE("preflight: waits for the verdict, and a critical finding has its own 
     world.server.answer(R"({"job":)" + job_in("planned", 1) + R"(,"events":[]})");
     world.server.answer(R"({"outstanding":[{"kind":"preflight"}]})");
     world.server.answer(R"({"outstanding":[]})");
-    world.server.answer(job_in("blocked", 4));
-    world.server.answer(R"({"items":[{"seq":4,"event":"PreflightFailed","data":{"findings":[)"
-                        R"({"severity":"critical","id":"target_not_blank","object":"/dev/vdb",)"
-                        R"("detail":"ext4 found","next":"expose it"}]}}]})");
+    world.server.answer(blocked_job);
     CHECK(world.run({"job", "preflight", "web-01"}) == ExitCode::preflight_critical);
     CHECK(world.out.str().find(
-              "critical  target_not_blank  /dev/vdb: ext4 found\n  next: expose it\n") !=
+              "critical  target_not_blank  /dev/vdb: ext4 found (next: expose it)\n") !=
           std::string::npos);
 }
 
