@@ -1,0 +1,58 @@
+/// The commands of drover-agent. Each returns the process's exit code (docs/exit-codes.md).
+#pragma once
+
+#include "agent/config.h"
+#include "agent/state_store.h"
+#include "base/result.h"
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace drover::agent {
+
+struct EnrollArguments {
+    std::filesystem::path config;
+    std::string server;  ///< https://HOST:PORT
+    std::string ca_pin;
+    std::filesystem::path token_file;
+};
+
+struct ExposeArguments {
+    std::filesystem::path config;
+    std::string disk;
+    std::string override_identity;
+};
+
+int run_command(const std::filesystem::path& config);
+int enroll_command(const EnrollArguments& arguments);
+int expose_command(const ExposeArguments& arguments);
+int unexpose_command(const ExposeArguments& arguments);
+int status_command(const std::filesystem::path& config, const std::string& format);
+int release_command(const std::filesystem::path& config, const std::string& job,
+                    const std::string& confirm);
+int fence_remove_command(const std::filesystem::path& config, const std::string& token);
+int guard_command(const std::filesystem::path& directory, const std::string& name,
+                  const std::vector<std::string>& disks);
+
+// ---- for the commands ----
+
+constexpr int exit_ok = 0;
+constexpr int exit_usage = 2;
+
+/// Prints the error as one line with its kept and next, and says which exit code it has.
+/// `refused_code` is for what the state of this host forbids: busy, denied or in conflict.
+int fail(const Error& error);
+int fail_locally(const Error& error);
+
+struct Opened {
+    Config config;
+    StatePaths paths;
+};
+
+[[nodiscard]] Result<Opened> open_config(const std::filesystem::path& file);
+
+/// The path of this executable, for the guard.
+[[nodiscard]] std::filesystem::path own_program();
+
+}  // namespace drover::agent

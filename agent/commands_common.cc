@@ -1,0 +1,83 @@
+#include "agent/commands.h"
+#include "agent/guard.h"
+
+#include <iostream>
+
+#include <unistd.h>
+
+namespace drover::agent {
+namespace {
+
+void print(const Error& error) {
+    std::cerr << "drover-agent: " << error.id() << ": " << error.detail() << "\n";
+    if (!error.kept().empty()) std::cerr << "  kept: " << error.kept() << "\n";
+    if (!error.next().empty()) std::cerr << "  next: " << error.next() << "\n";
+}
+
+/// docs/exit-codes.md
+int code_of(Errc code) {
+    switch (code) {
+        case Errc::none:
+            return 0;
+        case Errc::invalid:
+            return 2;
+        case Errc::denied:
+            return 4;
+        case Errc::not_found:
+            return 5;
+        case Errc::conflict:
+            return 6;
+        case Errc::unavailable:
+        case Errc::timed_out:
+            return 9;
+        case Errc::corrupt:
+            return 11;
+        case Errc::io:
+        case Errc::unsupported:
+            return 1;
+        case Errc::cancelled:
+            return 130;
+    }
+    return 1;
+}
+
+}  // namespace
+
+int fail(const Error& error) {
+    print(error);
+    return code_of(error.code());
+}
+
+int fail_locally(const Error& error) {
+    constexpr int exit_refused = 6;
+    print(error);
+    const bool refused = error.code() == Errc::unavailable || error.code() == Errc::denied;
+    return refused ? exit_refused : code_of(error.code());
+}
+
+Result<Opened> open_config(const std::filesystem::path& file) {
+    auto config = load_config(file);
+    if (!config) {
+        // Whatever is wrong with the file, the command line named the wrong one or it must be
+        // edited.
+        const Error& error = config.error();
+        return Error(Errc::invalid, error.id(), error.detail(), "nothing was changed",
+                     "correct the configuration file, or name another with --config");
+    }
+    Opened opened{std::move(*config), {}};
+    opened.paths.root = opened.config.state;
+    return opened;
+}
+
+std::filesystem::path own_program() {
+    std::error_code failed;
+    auto path = std::filesystem::read_symlink("/proc/self/exe", failed);
+    return failed ? std::filesystem::path("/proc/self/exe") : path;
+}
+
+int guard_command(const std::filesystem::path& directory, const std::string& name,
+                  const std::vector<std::string>& disks) {
+    return run_guard(directory, name, disks, STDOUT_FILENO);
+}
+
+}  // namespace drover::agent

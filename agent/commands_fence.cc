@@ -1,0 +1,87 @@
+#include "agent/agent_process.h"
+#include "agent/commands.h"
+#include "agent/control.h"
+#include "base/log.h"
+
+#include <iostream>
+
+#include <pwd.h>
+#include <unistd.h>
+
+namespace drover::agent {
+namespace {
+
+/// Where no agent runs, reports only need to be in the journal: the next `run` sends them.
+class NoOutput final : public ExecutorOutput {
+  public:
+    void taken(const EffectId&) override {}
+
+    void report(const Report&) override {}
+
+    void progress(const Progress&) override {}
+
+    void failed(const Error& error) override { log::error("agent", error.text()); }
+};
+
+/// Who gives the order, as this host knows them.
+std::string local_user() {
+    const char* sudo = ::getenv("SUDO_USER");
+    if (sudo != nullptr) return printable(sudo, 64);
+    const passwd* user = ::getpwuid(::getuid());
+    return user == nullptr ? std::to_string(::getuid()) : std::string(user->pw_name);
+}
+
+/// Asks the running agent, or does the same work here if none runs.
+Result<> order(const std::filesystem::path& config, const std::string& line,
+               const std::function<void(Executor&, Executor::Done)>& work) {
+    TRY(Opened opened, open_config(config));
+    auto answer = ask_agent(opened.paths, line);
+    if (answer) return decode_outcome(*answer);
+    if (answer.error().code() != Errc::not_found) return answer.error();
+    TRY(const auto process, AgentProcess::open(std::move(opened)));
+    InlineWorkers workers;
+    NoOutput output;
+    Executor executor(process->parts(), *process->replicas, *process->peers, workers,
+                      process->random, output);
+    Result<> outcome;
+    work(executor, [&outcome](const Result<>& result) { outcome = result; });
+    workers.run_all();
+    return outcome;
+}
+
+}  // namespace
+
+int release_command(const std::filesystem::path& config, const std::string& job,
+                    const std::string& confirm) {
+    if (confirm != job)
+        return fail(Error(Errc::invalid, "confirmation_missing",
+                          "--confirm must repeat the job's name: releasing a fence by hand is the "
+                          "one way to make two writers",
+                          "the fence stands",
+                          "make sure that the target is stopped, then confirm"));
+    const std::string by = local_user();
+    auto outcome = order(config, "release " + job + " " + by,
+                         [&](Executor& executor, const Executor::Done& done) {
+                             executor.break_fence(job, by, done);
+                         });
+    if (!outcome) return fail_locally(outcome.error());
+    std::cout << "The fence of " << job << " is broken; the source is in service.\n"
+              << "Next: make sure that the target never starts for this job's users.\n";
+    return exit_ok;
+}
+
+int fence_remove_command(const std::filesystem::path& config, const std::string& token) {
+    const auto parsed = FenceToken::from_hex_text(token);
+    if (!parsed)
+        return fail(Error(Errc::invalid, "token_malformed", "a token has 32 hexadecimal digits",
+                          "the fence stands", "drover-agent status shows the tokens"));
+    auto outcome = order(config, "fence-remove " + parsed->hex(),
+                         [&](Executor& executor, const Executor::Done& done) {
+                             executor.remove_fence(*parsed, done);
+                         });
+    if (!outcome) return fail_locally(outcome.error());
+    std::cout << "The fence is removed; the disks are writable, nothing was mounted or started.\n";
+    return exit_ok;
+}
+
+}  // namespace drover::agent

@@ -1,0 +1,60 @@
+#include "agent/agent_process.h"
+#include "agent/commands.h"
+#include "agent/preflight.h"
+#include "agent/session_driver.h"
+#include "base/log.h"
+
+#include <csignal>
+
+namespace drover::agent {
+namespace {
+
+Result<SessionOptions> session_options(AgentProcess& process) {
+    const Config& config = process.opened.config;
+    const StatePaths& paths = process.opened.paths;
+    SessionOptions options;
+    options.hello.agent = config.name;
+    TRY(options.hello.incarnation, load_incarnation(paths, process.random));
+    options.hello.host_identity = process.host_identity.id;
+    options.hello.boot_id = process.host_identity.boot_id;
+    options.hello.software = "drover " DROVER_VERSION;
+    if (config.is_source) options.hello.roles.emplace_back("source");
+    if (config.is_target) options.hello.roles.emplace_back("target");
+    options.hello.capabilities = agent_capabilities(config);
+    TRY(options.hello.witness, load_witness(paths));
+    options.tls = process.identity.tls;
+    options.server_host = config.server_host;
+    options.server_port = config.server_port;
+    options.paths = paths;
+    return options;
+}
+
+Result<> run(AgentProcess& process) {
+    TRY(const SessionOptions options, session_options(process));
+    SessionDriver driver(options, process.journal->unacknowledged(), process.clock, process.random);
+    ThreadWorkers workers;
+    Executor executor(process.parts(), *process.replicas, *process.peers, workers, process.random,
+                      driver);
+    // Fences first: they hold, or come back, with no orchestrator in sight.
+    TRY_VOID(executor.start());
+    log::info("agent", "started", "name=" + process.opened.config.name);
+    auto outcome = driver.run(executor);
+    executor.stop();
+    workers.stop();
+    process.peers->stop();
+    return outcome;
+}
+
+}  // namespace
+
+int run_command(const std::filesystem::path& config) {
+    std::signal(SIGPIPE, SIG_IGN);
+    auto opened = open_config(config);
+    if (!opened) return fail(opened.error());
+    auto process = AgentProcess::open(std::move(*opened));
+    if (!process) return fail(process.error());
+    auto outcome = run(**process);
+    return outcome ? exit_ok : fail(outcome.error());
+}
+
+}  // namespace drover::agent

@@ -1,0 +1,41 @@
+/// The agent's configuration file (TOML). Unknown keys are errors: a misspelt safety setting must
+/// not silently mean its default.
+#pragma once
+
+#include "base/result.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace drover::agent {
+
+/// Where a target listens for its source, and the address that the source dials.
+struct ListenConfig {
+    std::string host = "0.0.0.0";
+    std::string advertise;  ///< never empty after parsing: `host` if the file names none
+    std::uint16_t control_port = 6325;
+    std::uint16_t bulk_port = 6326;
+};
+
+struct Config {
+    std::string name;
+    std::string server_host;
+    std::uint16_t server_port = 6325;
+    std::filesystem::path state;
+    bool is_source = false;
+    bool is_target = false;
+    std::optional<ListenConfig> listen;        ///< set if and only if is_target
+    bool allow_ebpf = true;                    ///< tracker.kind is "auto", not "scan"
+    std::map<std::string, std::string> hooks;  ///< name to absolute path
+    std::uint32_t hook_timeout_s = 60;
+};
+
+/// `origin` names the file in errors. Errors: invalid, detail with line and column where known.
+[[nodiscard]] Result<Config> parse_config(std::string_view text, std::string_view origin);
+[[nodiscard]] Result<Config> load_config(const std::filesystem::path& path);
+
+}  // namespace drover::agent

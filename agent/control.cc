@@ -1,0 +1,43 @@
+#include "agent/control.h"
+
+#include "agent/local_socket.h"
+
+#include <sstream>
+#include <vector>
+
+namespace drover::agent {
+namespace {
+
+// A release runs the post-release hook, which may take its whole time limit.
+constexpr std::int64_t answer_timeout_ms = 3'700'000;
+constexpr std::size_t field_bytes_max = 4096;
+
+}  // namespace
+
+std::string encode_outcome(const Result<>& outcome) {
+    if (outcome) return "ok\n";
+    const Error& error = outcome.error();
+    std::string out = "error\n";
+    out += std::to_string(static_cast<unsigned>(error.code())) + "\n";
+    for (const std::string& field : {error.id(), error.detail(), error.kept(), error.next()})
+        out += printable(field, field_bytes_max) + "\n";
+    return out;
+}
+
+Result<> decode_outcome(const std::string& text) {
+    std::istringstream in(text);
+    std::vector<std::string> lines;
+    for (std::string line; std::getline(in, line);) lines.push_back(line);
+    if (lines.size() == 1 && lines[0] == "ok") return {};
+    const unsigned long code = lines.size() == 6 ? std::strtoul(lines[1].c_str(), nullptr, 10) : 0;
+    if (code == 0 || code > static_cast<unsigned>(Errc::cancelled))
+        return Error(Errc::invalid, "control_answer", "the agent's answer makes no sense",
+                     "nothing is known to have changed", "look at drover-agent status");
+    return Error(static_cast<Errc>(code), lines[2], lines[3], lines[4], lines[5]);
+}
+
+Result<std::string> ask_agent(const StatePaths& paths, const std::string& line) {
+    return ask_local_socket(paths.control_socket(), line, answer_timeout_ms);
+}
+
+}  // namespace drover::agent

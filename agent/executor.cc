@@ -1,0 +1,333 @@
+#include "agent/executor.h"
+
+#include "base/log.h"
+#include "schemas/codec.h"
+
+namespace drover::agent {
+namespace {
+
+/// Observations wait for nothing, so they do not queue behind a job's long steps.
+constexpr const char* observations_lane = "observations";
+
+std::string lane_of(const JobId& job, Side side) {
+    return job.hex() + "-" + std::string(name_of(side));
+}
+
+Error mismatch(const EffectId& id) {
+    return Error(Errc::denied, "effect_digest_mismatch",
+                 "effect " + effect_text(id) + " came with other contents than before",
+                 "nothing was executed again; the first outcome stands",
+                 "two orchestrators, or a rewritten log: look at droverd before going on");
+}
+
+Error stale(const EffectId& id) {
+    return Error(
+        Errc::denied, "stale_effect",
+        "effect " + effect_text(id) + " is older than what this agent did last for the job",
+        "nothing was changed", "nothing has to be done; the newer effect counts");
+}
+
+/// Every failure that a person will read says what is safe and what to do.
+Error explained(const Error& error) {
+    return Error(
+        error.code(), error.id(), error.detail(),
+        error.kept().empty() ? "the data on both sides; the step was not completed" : error.kept(),
+        error.next().empty() ? "correct the cause, then retry the step" : error.next());
+}
+
+}  // namespace
+
+Executor::Executor(const AgentParts& parts, ReplicaFactory& replicas, PeerNetwork& peers,
+                   Workers& workers, Random& random, ExecutorOutput& output)
+    : parts_(parts),
+      replicas_(replicas),
+      peers_(peers),
+      workers_(workers),
+      random_(random),
+      output_(output) {}
+
+void Executor::check(const Result<>& journalled) {
+    if (!journalled) output_.failed(journalled.error());
+}
+
+std::shared_ptr<SourceJob> Executor::source_job(const JobId& id) {
+    const std::lock_guard lock(mutex_);
+    auto& found = sources_[id];
+    JobEvents& events = *this;
+    if (!found) found = std::make_shared<SourceJob>(id, parts_, replicas_, peers_, events);
+    return found;
+}
+
+std::shared_ptr<SideJob> Executor::job(const JobId& id, Side side) {
+    if (side == Side::source) return source_job(id);
+    const std::lock_guard lock(mutex_);
+    auto& found = targets_[id];
+    JobEvents& events = *this;
+    if (!found) found = std::make_shared<TargetJob>(id, parts_, replicas_, events);
+    return found;
+}
+
+std::shared_ptr<replicator::TargetReplica> Executor::find_target(const Ticket& ticket) {
+    std::shared_ptr<TargetJob> found;
+    {
+        const std::lock_guard lock(mutex_);
+        const auto target = targets_.find(ticket.job);
+        if (target == targets_.end()) return nullptr;
+        found = target->second;
+    }
+    return found->replica();
+}
+
+Result<> Executor::start() {
+    TRY(const auto remembered, list_jobs(parts_.paths));
+    std::set<JobSide> jobs;
+    for (const JobDirectory& known : remembered) jobs.emplace(known.job, known.side);
+    TRY(const auto fences, parts_.fences.own());
+    for (const FenceMarker& marker : fences) jobs.emplace(marker.effect.id.job, Side::source);
+    TRY(const auto foreign, parts_.fences.foreign());
+    for (const FenceMarker& marker : foreign)
+        log::warn("fence", "a marker of another host is ignored",
+                  "job=" + marker.effect.job_name + " host=" + marker.host.id);
+    for (const auto& [id, side] : jobs) {
+        workers_.post(lane_of(id, side), [this, opened = job(id, side), id = id] {
+            auto started = opened->start();
+            if (!started) log::error("agent", started.error().text(), "job=" + id.hex());
+        });
+    }
+    // On a source an interrupted step is settled at once: either the fence is complete, or service
+    // comes back. An interrupted Activate waits until it is asked for again: meanwhile the
+    // orchestrator may have given the source back.
+    for (const JournalEntry& entry : parts_.journal.unfinished())
+        if (is_ownership(entry.effect.id.kind) && entry.effect.id.side == Side::source)
+            run(entry.effect, true);
+    return {};
+}
+
+// ---- effects in ----
+
+Result<> Executor::acceptable(const Effect& effect) const {
+    const EffectId& id = effect.id;
+    const bool has_role =
+        id.side == Side::source ? parts_.config.is_source : parts_.config.is_target;
+    if (!has_role)
+        return Error(Errc::unsupported, "role_missing",
+                     "this agent is not configured as a " + std::string(name_of(id.side)),
+                     "nothing was changed", "add the role to agent.toml, or name another agent");
+    if (id.seq <= parts_.journal.closed_seq(id.job, id.side)) return stale(id);
+    if (is_ownership(id.kind) && id.seq < parts_.journal.ownership_seq(id.job, id.side))
+        return stale(id);
+    return {};
+}
+
+void Executor::wanted(const EffectWanted& wanted) {
+    const Effect& effect = wanted.effect;
+    if (effect_digest(effect) != wanted.digest) return refuse(effect.id, mismatch(effect.id));
+    if (const auto entry = parts_.journal.find(effect.id)) {
+        if (entry->digest != wanted.digest) return refuse(effect.id, mismatch(effect.id));
+        return wanted_again(*entry);
+    }
+    auto accepted = acceptable(effect);
+    if (!accepted) return refuse(effect.id, accepted.error());
+    if (is_standing(effect.id.kind)) return wanted_standing(effect);
+    auto journalled = parts_.journal.start(effect, wanted.digest);
+    if (!journalled) return check(journalled);
+    output_.taken(effect.id);
+    cancel_superseded(effect.id);
+    run(effect, false);
+}
+
+void Executor::wanted_standing(const Effect& effect) {
+    workers_.post(lane_of(effect.id.job, effect.id.side),
+                  [this, effect, target = job(effect.id.job, effect.id.side)] {
+                      auto standing = target->want(effect);
+                      if (!standing) return refuse(effect.id, standing.error());
+                      output_.taken(effect.id);
+                  });
+}
+
+/// The same effect once more: answered from the journal where that is the truth.
+void Executor::wanted_again(const JournalEntry& entry) {
+    const EffectId& id = entry.effect.id;
+    output_.taken(id);
+    if (!entry.report) {
+        const std::lock_guard lock(mutex_);
+        if (running_.contains(id)) return;
+    }
+    if (!entry.report) return run(entry.effect, true);
+    const bool failed = std::holds_alternative<StepFailed>(entry.report->body);
+    if (failed && is_ownership(id.kind)) return probe(entry);
+    output_.report(*entry.report);
+}
+
+/// A newer step does not wait behind an older one that waits for the peer: the older one can only
+/// matter to a state that the orchestrator has left.
+void Executor::cancel_superseded(const EffectId& effect) {
+    bool older_runs = false;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const EffectId& id : running_)
+            older_runs = older_runs || (id.job == effect.job && id.side == effect.side &&
+                                        id.seq < effect.seq && !is_ownership(id.kind));
+    }
+    if (older_runs) job(effect.job, effect.side)->cancel();
+}
+
+void Executor::run(const Effect& effect, bool recovered) {
+    {
+        const std::lock_guard lock(mutex_);
+        running_.insert(effect.id);
+    }
+    workers_.post(lane_of(effect.id.job, effect.id.side),
+                  [this, effect, recovered, target = job(effect.id.job, effect.id.side)] {
+                      finish(effect, target->run(effect, recovered));
+                  });
+}
+
+void Executor::finish(const Effect& effect, Result<ReportBody> outcome) {
+    // Cut short by our own end: the outcome is unknown, and the next process finds that out.
+    if (!outcome && outcome.error().code() == Errc::cancelled && stopping_) return;
+    Report report;
+    report.report_id = random_.uuid();
+    report.effect = effect.id;
+    report.body =
+        outcome ? std::move(*outcome) : ReportBody(StepFailed{explained(outcome.error())});
+    if (!outcome) log::warn("agent", outcome.error().text(), "effect=" + effect_text(effect.id));
+    auto journalled = parts_.journal.finish(report);
+    if (journalled && outcome && effect.id.kind == EffectKind::cleanup)
+        journalled = parts_.journal.close(effect.id.job, effect.id.side, effect.id.seq);
+    {
+        const std::lock_guard lock(mutex_);
+        running_.erase(effect.id);
+    }
+    if (!journalled) return check(journalled);
+    output_.report(report);
+}
+
+/// A failure was reported, but the world may have come further since, for example by a crash
+/// recovery.
+void Executor::probe(const JournalEntry& entry) {
+    const EffectId id = entry.effect.id;
+    workers_.post(lane_of(id.job, id.side), [this, entry, target = job(id.job, id.side)] {
+        auto found = target->probe(entry.effect);
+        if (found && *found) return finish(entry.effect, std::move(**found));
+        if (!found)
+            log::warn("agent", found.error().text(), "probe=" + effect_text(entry.effect.id));
+        output_.report(*entry.report);
+    });
+}
+
+void Executor::refuse(const EffectId& effect, const Error& error) {
+    log::error("agent", error.text(), "effect=" + effect_text(effect));
+    const Report report{random_.uuid(), effect, StepFailed{explained(error)}};
+    auto journalled = parts_.journal.observe(report);
+    if (!journalled) return check(journalled);
+    output_.report(report);
+}
+
+void Executor::withdrawn(const EffectWithdrawn& withdrawn) {
+    const EffectId& id = withdrawn.id;
+    if (!is_standing(id.kind)) return;  // one-shots run to their end
+    workers_.post(lane_of(id.job, id.side), [this, id, target = job(id.job, id.side)] {
+        auto done = target->withdraw(id);
+        if (!done) log::error("agent", done.error().text(), "effect=" + effect_text(id));
+    });
+}
+
+void Executor::acknowledged(const Uuid& report_id) {
+    check(parts_.journal.acknowledge(report_id));
+}
+
+void Executor::tick() {
+    std::map<JobSide, std::shared_ptr<SideJob>> due;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [id, source] : sources_) due.emplace(JobSide{id, Side::source}, source);
+        for (const auto& [id, target] : targets_) due.emplace(JobSide{id, Side::target}, target);
+        // One that is still waiting for its lane is not queued twice.
+        std::erase_if(due, [&](const auto& entry) { return !ticking_.insert(entry.first).second; });
+    }
+    for (const auto& [key, side_job] : due) {
+        workers_.post(lane_of(key.first, key.second), [this, key = key, side_job = side_job] {
+            side_job->tick();
+            const std::lock_guard lock(mutex_);
+            ticking_.erase(key);
+        });
+    }
+}
+
+void Executor::stop() {
+    stopping_ = true;
+    std::vector<std::shared_ptr<SourceJob>> sources;
+    {
+        const std::lock_guard lock(mutex_);
+        for (const auto& [id, source] : sources_) sources.push_back(source);
+    }
+    for (const auto& source : sources) source->cancel();
+    peers_.stop_listening();
+}
+
+// ---- what jobs say by themselves ----
+
+void Executor::observed(const EffectId& effect, ReportBody body) {
+    workers_.post(observations_lane, [this, effect, body = std::move(body)] {
+        Report report;
+        report.report_id = random_.uuid();
+        report.effect = effect;
+        report.body = body;
+        if (auto* failed = std::get_if<StepFailed>(&report.body))
+            failed->error = explained(failed->error);
+        auto journalled = parts_.journal.observe(report);
+        if (!journalled) return check(journalled);
+        output_.report(report);
+    });
+}
+
+void Executor::progress(Progress progress) {
+    output_.progress(progress);
+}
+
+Result<> Executor::want_listener(const JobId& job, bool wanted) {
+    bool any = false;
+    {
+        const std::lock_guard lock(mutex_);
+        if (wanted)
+            listening_.insert(job);
+        else
+            listening_.erase(job);
+        any = !listening_.empty();
+    }
+    if (any) return peers_.listen([this](const Ticket& ticket) { return find_target(ticket); });
+    peers_.stop_listening();
+    return {};
+}
+
+// ---- local root ----
+
+void Executor::break_fence(const std::string& job_name, const std::string& by, Done done) {
+    auto markers = parts_.fences.own();
+    if (!markers) return done(markers.error());
+    for (const FenceMarker& marker : *markers) {
+        if (marker.effect.job_name != job_name) continue;
+        const JobId id = marker.effect.id.job;
+        return workers_.post(lane_of(id, Side::source), [source = source_job(id), by, done] {
+            done(source->break_fence(by));
+        });
+    }
+    done(Error(Errc::not_found, "not_fenced",
+               "no fence of job " + job_name + " stands on this host", "nothing was changed",
+               "look at drover-agent status"));
+}
+
+void Executor::remove_fence(const FenceToken& token, Done done) {
+    auto marker = parts_.fences.find(token);
+    if (!marker) return done(marker.error());
+    if (!*marker)
+        return done(Error(Errc::not_found, "not_fenced",
+                          "no fence with this token stands on this host", "nothing was changed",
+                          "look at drover-agent status"));
+    const JobId id = (*marker)->effect.id.job;
+    workers_.post(lane_of(id, Side::source),
+                  [source = source_job(id), token, done] { done(source->remove_fence(token)); });
+}
+
+}  // namespace drover::agent

@@ -1,0 +1,64 @@
+/// The markers of the fences on this host: one durable file per fence, STATE/fences/TOKEN.
+///
+///   (none) ─► fenced ─► releasing ─► (none)
+///
+/// A marker is bound to the host that made it. Copied or restored onto another host it is foreign:
+/// shown, and otherwise ignored.
+#pragma once
+
+#include "agent/state_store.h"
+#include "base/result.h"
+#include "schemas/model.h"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace drover::agent {
+
+enum class FenceState : std::uint8_t { fenced = 0, releasing = 1 };
+
+struct FenceMarker {
+    FenceState state = FenceState::fenced;
+    Effect effect;  ///< the Fence effect: job, token, run, disks, hooks
+    HostIdentity host;
+    std::uint64_t tracker_seq = 0;
+    std::vector<std::uint64_t>
+        write_marks;  ///< HostOps::write_mark per disk, valid in host.boot_id
+    WallMicros fenced_micros = 0;
+    bool breached = false;        ///< a breach was reported; once is enough
+    bool broken_by_root = false;  ///< releasing because local root said so
+
+    [[nodiscard]] const FenceWork& work() const { return std::get<FenceWork>(effect.work); }
+
+    bool operator==(const FenceMarker&) const = default;
+};
+
+class FenceStore {
+  public:
+    FenceStore(std::filesystem::path directory, HostIdentity host)
+        : directory_(std::move(directory)),
+          host_(std::move(host)) {}
+
+    [[nodiscard]] const HostIdentity& host() const { return host_; }
+
+    /// Markers of this host. Errors: corrupt, io. A marker that cannot be read is never skipped.
+    [[nodiscard]] Result<std::vector<FenceMarker>> own() const;
+    /// Tokens of markers that another host made.
+    [[nodiscard]] Result<std::vector<FenceMarker>> foreign() const;
+    [[nodiscard]] Result<std::optional<FenceMarker>> find(const FenceToken& token) const;
+    /// The marker of a job, if it has one here.
+    [[nodiscard]] Result<std::optional<FenceMarker>> of_job(const JobId& job) const;
+
+    [[nodiscard]] Result<> store(const FenceMarker& marker) const;
+    [[nodiscard]] Result<> remove(const FenceToken& token) const;
+
+  private:
+    [[nodiscard]] Result<std::vector<FenceMarker>> all() const;
+
+    std::filesystem::path directory_;
+    HostIdentity host_;
+};
+
+}  // namespace drover::agent

@@ -1,0 +1,161 @@
+#include "agent/hooks.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/sha256.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <csignal>
+#include <filesystem>
+#include <optional>
+#include <thread>
+#include <vector>
+
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+namespace drover::agent {
+namespace {
+
+using Deadline = std::chrono::steady_clock::time_point;
+constexpr auto poll_interval = std::chrono::milliseconds(10);
+constexpr auto kill_grace = std::chrono::seconds(2);
+constexpr int status_unknown = 255 << 8;  // as if it had exited with 255: never a success
+
+/// True if nobody but root and the agent's own user can change what lies at `path`.
+bool only_ours(const struct stat& about) {
+    const bool owned = about.st_uid == 0 || about.st_uid == ::geteuid();
+    return owned && (about.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+Error unsafe(const std::string& name, const std::string& why) {
+    return Error(Errc::denied, "hook_unsafe", "hook " + name + ": " + why, "nothing was run",
+                 "make the file a regular executable owned by root and writable only by it");
+}
+
+/// Waits for the child until `until`; its wait status, or nullopt while it still runs.
+std::optional<int> wait_until(pid_t pid, Deadline until) {
+    for (;;) {
+        int status = 0;
+        const pid_t done = ::waitpid(pid, &status, WNOHANG);
+        if (done == pid) return status;
+        if (done < 0 && errno != EINTR) return status_unknown;
+        if (std::chrono::steady_clock::now() >= until) return std::nullopt;
+        std::this_thread::sleep_for(poll_interval);
+    }
+}
+
+/// Starts the hook in a process group of its own.
+Result<pid_t> spawn(const std::string& path, const std::vector<std::string>& environment) {
+    std::vector<char*> variables;
+    for (const std::string& entry : environment)
+        variables.push_back(const_cast<char*>(entry.data()));
+    variables.push_back(nullptr);
+    char* const arguments[] = {const_cast<char*>(path.data()), nullptr};
+    posix_spawn_file_actions_t files;
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_init(&files);
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+    posix_spawn_file_actions_adddup2(&files, 2, 1);
+    sigset_t none;
+    sigemptyset(&none);
+    sigset_t all;
+    sigfillset(&all);
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    posix_spawnattr_setpgroup(&attributes, 0);
+    posix_spawnattr_setflags(
+        &attributes,
+        static_cast<short>(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
+    pid_t pid = 0;
+    const int failed =
+        ::posix_spawn(&pid, path.c_str(), &files, &attributes, arguments, variables.data());
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&files);
+    if (failed != 0) return errno_error(failed, "start", path);
+    return pid;
+}
+
+Error failed(const HookRun& run, int status) {
+    const std::string how = WIFSIGNALED(status)
+                                ? "was killed by signal " + std::to_string(WTERMSIG(status))
+                                : "exited with " + std::to_string(WEXITSTATUS(status));
+    return Error(Errc::io, "hook_failed",
+                 "hook " + run.name + " (" + hook_step_text(run.step) + ") " + how,
+                 "the step was not completed",
+                 "read the hook's output in the agent's log, correct the cause, then retry");
+}
+
+}  // namespace
+
+std::string hook_step_text(HookStep step) {
+    std::string text(name_of(step));
+    std::replace(text.begin(), text.end(), '_', '-');
+    return text;
+}
+
+Result<Hash> Hooks::check(const std::string& name) const {
+    const auto known = paths_.find(name);
+    if (known == paths_.end())
+        return Error(Errc::not_found, "hook_unknown",
+                     "no hook named " + name + " in this agent's configuration", "nothing was run",
+                     "add it to [hooks] in agent.toml and restart the agent");
+    const std::string& path = known->second;
+
+    struct stat about {};
+
+    if (::lstat(path.c_str(), &about) != 0)
+        return Error(Errc::not_found, "hook_missing", path + " does not exist", "nothing was run",
+                     "install the hook, or correct its path in agent.toml");
+    if (!S_ISREG(about.st_mode)) return unsafe(name, path + " is not a regular file");
+    if (!only_ours(about)) return unsafe(name, path + " can be changed by other users");
+    if ((about.st_mode & S_IXUSR) == 0) return unsafe(name, path + " is not executable");
+    const std::string parent = std::filesystem::path(path).parent_path().native();
+
+    struct stat directory {};
+
+    if (::stat(parent.c_str(), &directory) != 0 || !only_ours(directory))
+        return unsafe(name, parent + " can be changed by other users");
+    TRY(const Bytes contents, read_file(path));
+    return sha256(contents);
+}
+
+Result<> Hooks::run(const HookRun& run) const {
+    TRY_VOID(check(run.name));
+    const std::string& path = paths_.at(run.name);
+    std::string disks;
+    for (const std::string& disk : run.disks) disks += (disks.empty() ? "" : " ") + disk;
+    const std::string context =
+        "job=" + run.job_name + " hook=" + run.name + " step=" + hook_step_text(run.step);
+    log::info("hook", "start", context);
+    TRY(const pid_t pid,
+        spawn(path, {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + hook_step_text(run.step),
+                     "DROVER_DISKS=" + disks, "DROVER_TOKEN=" + run.token.hex(),
+                     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+                     "/sbin:/bin"}));
+    const auto now = std::chrono::steady_clock::now();
+    const auto status = wait_until(pid, now + std::chrono::seconds(timeout_s_));
+    if (status) {
+        if (*status == 0) log::info("hook", "done", context);
+        if (*status == 0) return {};
+        return failed(run, *status);
+    }
+    ::kill(-pid, SIGTERM);
+    if (!wait_until(pid, std::chrono::steady_clock::now() + kill_grace)) {
+        ::kill(-pid, SIGKILL);
+        // SIGKILL cannot be refused; a child stuck in the kernel is left to init.
+        (void)wait_until(pid, std::chrono::steady_clock::now() + kill_grace);
+    }
+    return Error(Errc::timed_out, "hook_timed_out",
+                 "hook " + run.name + " did not end within " + std::to_string(timeout_s_) + " s",
+                 "the step was not completed; the hook was killed",
+                 "make the hook quicker or raise hook_limits.timeout_s, then retry");
+}
+
+}  // namespace drover::agent

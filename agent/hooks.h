@@ -1,0 +1,38 @@
+/// Local hooks: root-owned executables that the agent's own configuration names. A plan carries
+/// only their names, never a command line.
+#pragma once
+
+#include "agent/host_ops.h"
+#include "base/result.h"
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+namespace drover::agent {
+
+class Hooks {
+  public:
+    Hooks(std::map<std::string, std::string> paths, std::uint32_t timeout_s)
+        : paths_(std::move(paths)),
+          timeout_s_(timeout_s) {}
+
+    /// SHA-256 of the hook's file, after checking that only root (or the agent's own user) could
+    /// have written it. Errors: not_found ("hook_unknown", "hook_missing"), denied ("hook_unsafe").
+    [[nodiscard]] Result<Hash> check(const std::string& name) const;
+
+    /// Environment: DROVER_JOB, DROVER_STEP, DROVER_DISKS, DROVER_TOKEN and PATH; stdin is
+    /// /dev/null; its output goes to the agent's standard error. Past the limit its process group
+    /// gets SIGTERM, 2 s later SIGKILL. Errors: as check(); io ("hook_failed"), timed_out
+    /// ("hook_timed_out").
+    [[nodiscard]] Result<> run(const HookRun& run) const;
+
+  private:
+    std::map<std::string, std::string> paths_;
+    std::uint32_t timeout_s_;
+};
+
+/// "pre-fence": the form in DROVER_STEP.
+[[nodiscard]] std::string hook_step_text(HookStep step);
+
+}  // namespace drover::agent

@@ -1,0 +1,126 @@
+/// Every privileged act of the agent as one blocking message: values in, values or a Result out.
+/// The agent calls nothing privileged elsewhere, so that these can move into a separate root
+/// helper, and so that tests and simulations replace the host by replacing this.
+///
+/// Implementation on Linux: host_linux.h. Calls for different disks may come from several threads.
+#pragma once
+
+#include "agent/state_store.h"
+#include "base/result.h"
+#include "replicator/device.h"
+#include "replicator/tracker.h"
+#include "schemas/model.h"
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace drover::agent {
+
+struct HostDisk {
+    replicator::DeviceFacts facts;
+    std::uint64_t diskseq = 0;  ///< the kernel's number for this attachment; 0 for a file
+};
+
+/// Something that keeps a disk, or a partition of it, from being ours alone.
+struct DiskUse {
+    enum class Kind : std::uint8_t {
+        mount,   ///< unmounting ends it
+        swap,    ///< swapoff ends it
+        holder,  ///< LVM, md, dm, or a loop device over an image: its owner must end it
+        writer   ///< a process has it open for writing
+    };
+
+    Kind kind = Kind::holder;
+    std::string
+        detail;  ///< for people: "/dev/sdb1 is mounted at /srv", "mysqld (pid 4711) writes it"
+};
+
+/// One guard: all disks of one side of one job.
+struct GuardName {
+    JobId job;
+    Side side = Side::source;
+
+    [[nodiscard]] std::string text() const { return job.hex() + "-" + std::string(name_of(side)); }
+
+    auto operator<=>(const GuardName&) const = default;
+};
+
+struct HookRun {
+    std::string name;  ///< as the configuration names it
+    HookStep step = HookStep::pre_fence;
+    std::string job_name;
+    std::vector<std::string> disks;
+    FenceToken token;
+};
+
+class HostOps {
+  public:
+    virtual ~HostOps() = default;
+
+    [[nodiscard]] virtual const HostIdentity& identity() const = 0;
+
+    /// Errors: not_found, denied, io, unsupported (neither a whole block device nor a regular
+    /// file).
+    [[nodiscard]] virtual Result<HostDisk> look_up(const std::string& path) = 0;
+    [[nodiscard]] virtual Result<std::unique_ptr<replicator::BlockDevice>> open_disk(
+        const std::string& path, replicator::Access access) = 0;
+    [[nodiscard]] virtual Result<std::unique_ptr<replicator::ChangeTracker>> attach_tracker(
+        replicator::BlockDevice& device, const replicator::TrackerOptions& options,
+        std::string* why_not_ebpf) = 0;
+    /// Success if block tracepoints can track the disk here; else unsupported, with the reason.
+    [[nodiscard]] virtual Result<> can_track_blocks(const replicator::DeviceFacts& facts) = 0;
+
+    /// Everything that uses the disk or a partition of it now. Drover's own guards do not count.
+    [[nodiscard]] virtual Result<std::vector<DiskUse>> uses(const std::string& path) = 0;
+    /// What this host itself keeps on the disk: "the root filesystem", "swap", "the agent's state".
+    [[nodiscard]] virtual Result<std::vector<std::string>> own_files_on(
+        const std::string& path) = 0;
+    /// Success if no signature and no data were found. Errors: conflict ("target_not_blank").
+    [[nodiscard]] virtual Result<> check_blank(const std::string& path) = 0;
+
+    /// Unmounts every filesystem of the disk and its partitions. Errors: unavailable ("disk_busy"),
+    /// detail naming the holder.
+    [[nodiscard]] virtual Result<> unmount(const std::string& path) = 0;
+    [[nodiscard]] virtual Result<> swap_off(const std::string& path) = 0;
+    /// Writes out what the kernel still caches for the disk, then BLKROSET. Nothing for an image
+    /// file.
+    [[nodiscard]] virtual Result<> set_read_only(const std::string& path, bool read_only) = 0;
+
+    /// Holds all `disks` exclusively from now on, beyond the death of this process. A living guard
+    /// of that name which holds exactly these is taken over. Errors: unavailable ("disk_busy").
+    [[nodiscard]] virtual Result<> hold_guard(const GuardName& name,
+                                              const std::vector<std::string>& disks) = 0;
+    /// True if a living guard of that name holds exactly these disks.
+    [[nodiscard]] virtual Result<bool> guard_held(const GuardName& name,
+                                                  const std::vector<std::string>& disks) = 0;
+    /// Returns once the disks are let go. No guard of that name is a success.
+    [[nodiscard]] virtual Result<> end_guard(const GuardName& name) = 0;
+
+    /// Keeps udev from assembling and mounting what is mirrored onto the disk, or lets it again.
+    [[nodiscard]] virtual Result<> hide_from_udev(const std::string& path) = 0;
+    [[nodiscard]] virtual Result<> show_to_udev(const std::string& path) = 0;
+
+    /// Checks that the hook is configured and safe to run; SHA-256 of its file. Errors: not_found
+    /// ("hook_unknown", "hook_missing"), denied ("hook_unsafe").
+    [[nodiscard]] virtual Result<Hash> check_hook(const std::string& name) = 0;
+    /// Blocks until it ends or its time is over. Errors: as check_hook; io ("hook_failed"),
+    /// timed_out.
+    [[nodiscard]] virtual Result<> run_hook(const HookRun& run) = 0;
+
+    /// Bytes written to the disk since this boot, by the kernel's count; nullopt where it keeps
+    /// none.
+    [[nodiscard]] virtual Result<std::optional<std::uint64_t>> bytes_written(
+        const std::string& path) = 0;
+
+    /// Changes whenever a write or discard of the disk completes, and only then, as long as the
+    /// host stays up: the kernel's sector counters, or an image file's time of modification.
+    [[nodiscard]] virtual Result<std::uint64_t> write_mark(const std::string& path) = 0;
+
+    /// Lets time pass between two looks at the same thing.
+    virtual void wait_ms(std::int64_t milliseconds) = 0;
+};
+
+}  // namespace drover::agent

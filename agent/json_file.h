@@ -1,0 +1,60 @@
+/// Small records as JSON files that survive crashes. One line each, so that a person can read them.
+#pragma once
+
+#include "base/file.h"
+#include "base/result.h"
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover::agent {
+
+/// A flat JSON object of strings: everything a marker or an exposure holds. Numbers are strings of
+/// decimal digits, bytes are hexadecimal.
+class Fields {
+  public:
+    Fields() = default;
+
+    /// Errors: corrupt ("record_damaged").
+    [[nodiscard]] static Result<Fields> load(const std::filesystem::path& path);
+    [[nodiscard]] Result<> store(const std::filesystem::path& path) const;
+
+    void set(std::string key, std::string value) { values_[std::move(key)] = std::move(value); }
+
+    void set_number(std::string key, std::uint64_t value) {
+        set(std::move(key), std::to_string(value));
+    }
+
+    void set_list(const std::string& key, const std::vector<std::string>& values);
+
+    /// Errors: corrupt, when the key is missing or its value has another form.
+    [[nodiscard]] Result<std::string> text(const std::string& key) const;
+    [[nodiscard]] Result<std::uint64_t> number(const std::string& key) const;
+    [[nodiscard]] Result<std::vector<std::string>> list(const std::string& key) const;
+
+    template <class Id>
+    [[nodiscard]] Result<Id> id(const std::string& key) const {
+        TRY(const std::string value, text(key));
+        const auto parsed = Id::from_hex_text(value);
+        if (!parsed) return damaged(key);
+        return *parsed;
+    }
+
+  private:
+    [[nodiscard]] Error damaged(const std::string& key) const;
+
+    std::filesystem::path origin_;
+    std::map<std::string, std::string> values_;
+};
+
+/// Paths of the files in `directory` whose names do not end in ".new" (a write that a crash cut
+/// short), in order. A missing directory has none.
+[[nodiscard]] Result<std::vector<std::filesystem::path>> list_files(
+    const std::filesystem::path& directory);
+
+}  // namespace drover::agent

@@ -1,0 +1,139 @@
+// drover-agent: the command line. Everything else is in the library and in commands_*.cc.
+#include "agent/commands.h"
+
+#include <functional>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+namespace {
+
+using namespace drover::agent;
+
+/// What the chosen command left for main to do.
+using Chosen = std::function<int()>;
+
+struct Arguments {
+    std::string config = "/etc/drover/agent.toml";
+    EnrollArguments enroll;
+    ExposeArguments expose;
+    std::string format = "text";
+    std::string job;
+    std::string confirm;
+    std::string token;
+    std::string guard_directory;
+    std::string guard_name;
+    std::vector<std::string> guard_disks;
+};
+
+CLI::App* add(CLI::App& app, const std::string& name, const std::string& what,
+              Arguments& arguments) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->add_option("--config", arguments.config, "configuration file")->capture_default_str();
+    return command;
+}
+
+void add_enroll(CLI::App& app, Arguments& arguments, Chosen& chosen) {
+    CLI::App* enroll =
+        add(app, "enroll", "get this host's certificate, with a one-time token", arguments);
+    enroll->add_option("--server", arguments.enroll.server, "https://HOST:PORT of droverd")
+        ->required();
+    enroll->add_option("--ca-pin", arguments.enroll.ca_pin, "fingerprint that droverd init printed")
+        ->required();
+    enroll->add_option("--token-file", arguments.enroll.token_file, "file with the one-time token")
+        ->required();
+    enroll->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            arguments.enroll.config = arguments.config;
+            return enroll_command(arguments.enroll);
+        };
+    });
+}
+
+void add_exposing(CLI::App& app, Arguments& arguments, Chosen& chosen) {
+    CLI::App* expose =
+        add(app, "expose", "give a disk of this host to drover, to be overwritten", arguments);
+    expose->add_option("disk", arguments.expose.disk, "whole disk or image file")->required();
+    expose->add_option("--override-not-blank", arguments.expose.override_identity,
+                       "identity of a disk whose contents may be lost");
+    expose->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            arguments.expose.config = arguments.config;
+            return expose_command(arguments.expose);
+        };
+    });
+    CLI::App* unexpose = add(app, "unexpose", "take a disk back", arguments);
+    unexpose->add_option("disk", arguments.expose.disk, "as it was exposed")->required();
+    unexpose->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            arguments.expose.config = arguments.config;
+            return unexpose_command(arguments.expose);
+        };
+    });
+}
+
+void add_fence(CLI::App& app, Arguments& arguments, Chosen& chosen) {
+    CLI::App* release =
+        add(app, "release", "break a fence by hand; the one way to make two writers", arguments);
+    release->add_option("--job", arguments.job, "name of the job")->required();
+    release->add_option("--confirm", arguments.confirm, "the job's name again")->required();
+    release->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            return release_command(arguments.config, arguments.job, arguments.confirm);
+        };
+    });
+    CLI::App* fence = app.add_subcommand("fence", "fences that committed jobs left");
+    fence->require_subcommand(1);
+    CLI::App* remove = add(*fence, "remove", "end the fence of a committed job", arguments);
+    remove->add_option("--token", arguments.token, "as drover-agent status shows it")->required();
+    remove->callback([&arguments, &chosen] {
+        chosen = [&arguments] { return fence_remove_command(arguments.config, arguments.token); };
+    });
+}
+
+void add_rest(CLI::App& app, Arguments& arguments, Chosen& chosen) {
+    CLI::App* run = add(app, "run", "run the agent", arguments);
+    run->callback(
+        [&arguments, &chosen] { chosen = [&arguments] { return run_command(arguments.config); }; });
+    CLI::App* status = add(app, "status", "jobs, fences, exposures and guards here", arguments);
+    status->add_option("-o,--output", arguments.format, "text or json")
+        ->check(CLI::IsMember({"text", "json"}));
+    status->callback([&arguments, &chosen] {
+        chosen = [&arguments] { return status_command(arguments.config, arguments.format); };
+    });
+    // Started by the agent itself, not by people.
+    CLI::App* guard = app.add_subcommand("guard", "hold disks for the agent")->group("");
+    guard->add_option("--directory", arguments.guard_directory)->required();
+    guard->add_option("--name", arguments.guard_name)->required();
+    guard->add_option("--disk", arguments.guard_disks)->required();
+    guard->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            return guard_command(arguments.guard_directory, arguments.guard_name,
+                                 arguments.guard_disks);
+        };
+    });
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("drover-agent: source and target side of moving servers");
+    app.set_version_flag("--version", "drover-agent " DROVER_VERSION);
+    app.require_subcommand(1);
+    Arguments arguments;
+    Chosen chosen;
+    try {
+        add_enroll(app, arguments, chosen);
+        add_exposing(app, arguments, chosen);
+        add_fence(app, arguments, chosen);
+        add_rest(app, arguments, chosen);
+        app.parse(argc, argv);
+        return chosen();
+    } catch (const CLI::ParseError& error) {
+        const int code = app.exit(error);
+        return code == 0 ? exit_ok : exit_usage;
+    } catch (const std::exception& error) {
+        std::cerr << "drover-agent: " << error.what() << "\n";
+        return 1;
+    }
+}

@@ -1,0 +1,143 @@
+#include "agent/preflight.h"
+
+#include <algorithm>
+
+namespace drover::agent {
+namespace {
+
+bool is_step_of(HookStep step, Side side) {
+    const bool at_source = step == HookStep::pre_fence || step == HookStep::post_release;
+    return at_source == (side == Side::source);
+}
+
+void add(PreflightDone& done, const Error& error, const std::string& object) {
+    done.findings.push_back({Severity::critical, error.id(), object, error.detail(), error.next()});
+}
+
+/// Common to both sides. False if nothing more can be said about the disk.
+bool look_at_disk(const AgentParts& parts, const std::string& path, PreflightDone& done) {
+    auto disk = parts.host.look_up(path);
+    if (!disk) {
+        add(done, disk.error(), path);
+        return false;
+    }
+    const replicator::DeviceFacts& facts = disk->facts;
+    done.disks.push_back({path, facts.identity, facts.size_bytes, facts.sector_bytes, {}});
+    if (facts.size_bytes == 0) {
+        done.findings.push_back({Severity::critical, "disk_empty", path, path + " has no capacity",
+                                 "attach a medium, or name another disk"});
+    }
+    if (facts.identity.empty()) {
+        done.findings.push_back({Severity::warning, "disk_identity_unstable", path,
+                                 path + " has neither a wwid nor a serial",
+                                 "after a reboot of its host, make sure that the path still names "
+                                 "the same disk"});
+    }
+    return true;
+}
+
+void check_hooks(const AgentParts& parts, const PreflightWork& work, Side side,
+                 PreflightDone& done) {
+    for (const auto& [step, name] : work.hooks) {
+        if (!is_step_of(step, side)) continue;
+        auto digest = parts.host.check_hook(name);
+        if (digest)
+            done.hook_digests[step] = *digest;
+        else
+            add(done, digest.error(), name);
+    }
+}
+
+void check_twice_named(const PreflightWork& work, PreflightDone& done) {
+    for (auto disk = work.disks.begin(); disk != work.disks.end(); ++disk)
+        if (std::find(disk + 1, work.disks.end(), *disk) != work.disks.end())
+            done.findings.push_back({Severity::critical, "disk_named_twice", *disk,
+                                     *disk + " appears twice in the plan", "correct the plan"});
+}
+
+void check_source_disk(const AgentParts& parts, const std::string& path, PreflightDone& done) {
+    if (!look_at_disk(parts, path, done)) return;
+    DiskFacts& facts = done.disks.back();
+    auto own = parts.host.own_files_on(path);
+    if (!own) add(done, own.error(), path);
+    if (own && !own->empty()) {
+        done.findings.push_back(
+            {Severity::critical, "root_disk", path,
+             path + " carries " + own->front() + " of this host",
+             "a whole-server move needs a landing environment; move data disks, "
+             "or keep the agent's state on another disk"});
+    }
+    auto uses = parts.host.uses(path);
+    if (!uses) add(done, uses.error(), path);
+    if (uses) {
+        for (const DiskUse& use : *uses) {
+            if (use.kind != DiskUse::Kind::holder) continue;
+            done.findings.push_back({Severity::warning, "disk_held", path, use.detail,
+                                     "the pre-fence hook has to deactivate it: the fence refuses "
+                                     "a disk that LVM, md or another holder keeps"});
+        }
+    }
+    auto disk = parts.host.look_up(path);
+    if (!disk) return add(done, disk.error(), path);
+    auto tracked = parts.config.allow_ebpf
+                       ? parts.host.can_track_blocks(disk->facts)
+                       : Result<>(Error(Errc::unsupported, "tracker_by_choice",
+                                        "agent.toml says tracker.kind = \"scan\""));
+    facts.tracker = tracked ? "ebpf" : "scan";
+    if (!tracked) {
+        done.findings.push_back(
+            {Severity::info, "tracker_scan", path,
+             "changes are found by reading the disk again: " + tracked.error().detail(),
+             "nothing has to be done; each pass reads the whole disk"});
+    }
+}
+
+void check_target_disk(const AgentParts& parts, const std::string& path, bool owns_disks,
+                       PreflightDone& done) {
+    if (!look_at_disk(parts, path, done)) return;
+    auto own = check_not_own(parts.host, path);
+    if (!own) return add(done, own.error(), path);
+    auto exposed = check_exposed(parts.exposures, parts.host, path);
+    if (!exposed) return add(done, exposed.error(), path);
+    auto unused = check_unused(parts.host, path);
+    if (!unused) return add(done, unused.error(), path);
+    if (owns_disks || exposed->override_not_blank) return;
+    auto blank = parts.host.check_blank(path);
+    if (!blank) add(done, blank.error(), path);
+}
+
+}  // namespace
+
+std::vector<std::string> agent_capabilities(const Config& config) {
+    std::vector<std::string> out;
+    if (config.is_source && config.allow_ebpf) out.emplace_back("track.ebpf");
+    if (config.is_source) out.emplace_back("track.scan");
+    if (config.is_target) out.emplace_back("journal.direct");
+    return out;
+}
+
+PreflightDone preflight_source(const AgentParts& parts, const PreflightWork& work) {
+    PreflightDone done;
+    done.capabilities = agent_capabilities(parts.config);
+    check_twice_named(work, done);
+    for (const std::string& disk : work.disks) check_source_disk(parts, disk, done);
+    check_hooks(parts, work, Side::source, done);
+    return done;
+}
+
+PreflightDone preflight_target(const AgentParts& parts, const PreflightWork& work,
+                               bool owns_disks) {
+    PreflightDone done;
+    done.capabilities = agent_capabilities(parts.config);
+    done.journal_mode = "direct";
+    if (parts.config.listen) {
+        const ListenConfig& listen = *parts.config.listen;
+        done.endpoint = {listen.advertise, listen.control_port, listen.bulk_port};
+    }
+    check_twice_named(work, done);
+    for (const std::string& disk : work.disks) check_target_disk(parts, disk, owns_disks, done);
+    check_hooks(parts, work, Side::target, done);
+    return done;
+}
+
+}  // namespace drover::agent

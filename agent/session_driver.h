@@ -1,0 +1,50 @@
+/// The Asio driver of the agent: one connection to the orchestrator, dialled again for ever, and
+/// the local control socket. Everything that decides is in wire::AgentSession and Executor; this
+/// moves their inputs and outputs.
+///
+///   orchestrator ◄─ TLS ─► AgentSession ─ effects ─► Executor
+///                              ▲───── reports, posted to this thread ──┘
+#pragma once
+
+#include "agent/executor.h"
+#include "agent/state_store.h"
+#include "base/clock.h"
+#include "base/random.h"
+
+#include <memory>
+#include <string>
+
+namespace drover::agent {
+
+struct SessionOptions {
+    Hello hello;
+    wire::TlsIdentity tls;
+    std::string server_host;
+    std::uint16_t server_port = 0;
+    StatePaths paths;
+};
+
+class SessionDriver final : public ExecutorOutput {
+  public:
+    static constexpr std::int64_t reconnect_ms_min = 100;
+    static constexpr std::int64_t reconnect_ms_max = 5'000;
+
+    /// `pending`: reports not yet acknowledged, from the journal.
+    SessionDriver(SessionOptions options, std::vector<Report> pending, Clock& clock,
+                  Random& random);
+    ~SessionDriver() override;
+
+    /// Until SIGTERM or SIGINT (success), or a failure after which the process must begin again.
+    [[nodiscard]] Result<> run(Executor& executor);
+
+    void taken(const EffectId& effect) override;
+    void report(const Report& report) override;
+    void progress(const Progress& progress) override;
+    void failed(const Error& error) override;
+
+  private:
+    struct State;
+    std::unique_ptr<State> state_;
+};
+
+}  // namespace drover::agent

@@ -1,0 +1,387 @@
+#include "agent/source_job.h"
+
+#include "agent/preflight.h"
+#include "base/log.h"
+
+namespace drover::agent {
+namespace {
+
+Error not_replicating() {
+    return Error(Errc::conflict, "not_replicating", "this host does not replicate this job",
+                 "the source is as it was", "start the job, wait until it is in sync, then retry");
+}
+
+Error unsupported(const Effect& effect) {
+    return Error(
+        Errc::unsupported, "effect_unsupported",
+        "a source agent of this version does not do " + std::string(name_of(effect.id.kind)),
+        "the source is as it was", "update drover-agent");
+}
+
+}  // namespace
+
+/// Where the replica dials. A newer effect may move the target's endpoint at any time.
+struct SourceJob::Dialled {
+    explicit Dialled(PeerNetwork& network)
+        : peers(network) {}
+
+    Result<replicator::PeerLinks> dial() {
+        Endpoint endpoint;
+        std::string peer;
+        {
+            const std::lock_guard lock(mutex);
+            endpoint = target;
+            peer = expected_peer;
+        }
+        return peers.dial(endpoint, peer);
+    }
+
+    void set(const ReplicateWork& work) {
+        const std::lock_guard lock(mutex);
+        target = work.peer;
+        expected_peer = wire::agent_identity(work.ticket.target_agent);
+    }
+
+    PeerNetwork& peers;
+    std::mutex mutex;
+    Endpoint target;
+    std::string expected_peer;
+};
+
+SourceJob::SourceJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
+                     PeerNetwork& peers, JobEvents& events)
+    : job_(job),
+      parts_(parts),
+      replicas_(replicas),
+      events_(events),
+      fencer_(parts),
+      directory_(parts.paths.job(job, Side::source)),
+      dialled_(std::make_shared<Dialled>(peers)) {}
+
+SourceJob::~SourceJob() {
+    drop_replica();
+}
+
+// ---- the copy ----
+
+Result<> SourceJob::start() {
+    TRY(record_, load_replicate(directory_));
+    if (record_) {
+        const std::lock_guard lock(mutex_);
+        replicate_id_ = record_->effect.id;
+    }
+    TRY(auto marker, parts_.fences.of_job(job_));
+    // The fence first: it must hold whatever becomes of the rest.
+    if (marker && marker->state == FenceState::fenced) TRY_VOID(hold(*marker));
+    if (marker && marker->state == FenceState::releasing) finish_release(*marker);
+    report_trouble(reconcile());
+    return {};
+}
+
+/// A release that a crash or a failing hook cut short: the source's service comes first. What fails
+/// again stays `releasing` for the next attempt.
+void SourceJob::finish_release(const FenceMarker& marker) {
+    if (marker.broken_by_root)
+        events_.observed(marker.effect.id, FenceBrokenByRoot{"root, before a restart"});
+    auto opened = fencer_.open_up(marker, marker.work().post_release_hook);
+    if (!opened) log::error("fence", opened.error().text(), "job=" + marker.effect.job_name);
+}
+
+Result<> SourceJob::want(const Effect& effect) {
+    if (effect.id.kind == EffectKind::hold_fence) {
+        hold_ = effect;
+        hold_missed_ = false;
+        return watch_fence();
+    }
+    if (effect.id.kind != EffectKind::replicate) return unsupported(effect);
+    if (record_ && effect.id.seq < record_->effect.id.seq) return {};
+    if (!record_ || !record_->wanted || !(record_->effect == effect)) {
+        record_ = ReplicateRecord{true, effect};
+        TRY_VOID(store_replicate(directory_, *record_));
+    }
+    {
+        const std::lock_guard lock(mutex_);
+        replicate_id_ = effect.id;
+    }
+    last_trouble_.clear();
+    report_trouble(reconcile());
+    return {};
+}
+
+Result<> SourceJob::withdraw(const EffectId& effect) {
+    if (effect.kind == EffectKind::hold_fence) hold_.reset();
+    if (effect.kind != EffectKind::replicate || !record_ || !record_->wanted) return {};
+    if (effect.seq < record_->effect.id.seq) return {};
+    record_->wanted = false;
+    TRY_VOID(store_replicate(directory_, *record_));
+    drop_replica();
+    return {};
+}
+
+Result<> SourceJob::reconcile() {
+    if (!record_ || !record_->wanted) return {};
+    dialled_->set(record_->work());
+    TRY(const Replica open, ensure_replica());
+    const ReplicateWork& work = record_->work();
+    open->update(work.ticket, work.mode, work.limits, work.overwrite_acknowledged);
+    return {};
+}
+
+Result<SourceJob::Replica> SourceJob::ensure_replica() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (replica_ && !stopped_) return replica_;
+    }
+    drop_replica();
+    if (!record_) return not_replicating();
+    return open_replica();
+}
+
+Result<std::vector<replicator::SourceDisk>> SourceJob::open_disks() {
+    const Ticket& ticket = record_->work().ticket;
+    std::vector<replicator::SourceDisk> disks;
+    for (std::size_t i = 0; i < ticket.disks.size(); ++i) {
+        const std::string& path = ticket.disks[i].source;
+        TRY(auto device, parts_.host.open_disk(path, replicator::Access::read_only));
+        const std::uint64_t size = device->facts().size_bytes;
+        if (i < ticket.sizes_bytes.size() && size != ticket.sizes_bytes[i])
+            return Error(Errc::conflict, "source_resized",
+                         path + " has " + std::to_string(size) + " bytes, the plan says " +
+                             std::to_string(ticket.sizes_bytes[i]),
+                         "both disks; nothing is copied", "restore the size, or plan the job anew");
+        replicator::TrackerOptions options;
+        options.job = job_;
+        options.disk = static_cast<std::uint32_t>(i);
+        options.state_directory = directory_;
+        options.boot_id = parts_.host.identity().boot_id;
+        options.allow_ebpf = parts_.config.allow_ebpf;
+        std::string why_not_ebpf;
+        TRY(auto tracker, parts_.host.attach_tracker(*device, options, &why_not_ebpf));
+        if (!why_not_ebpf.empty())
+            log::info("source", "scan tracker: " + why_not_ebpf,
+                      "job=" + ticket.job_name + " disk=" + path);
+        disks.push_back({std::move(device), std::move(tracker)});
+    }
+    return disks;
+}
+
+Result<SourceJob::Replica> SourceJob::open_replica() {
+    const ReplicateWork& work = record_->work();
+    if (work.ticket.source_agent != parts_.identity.name)
+        return Error(Errc::denied, "ticket_not_yours",
+                     "the ticket is for source " + work.ticket.source_agent,
+                     "nothing was read or written", "correct the plan");
+    TRY_VOID(make_directory_durably(directory_));
+    dialled_->set(work);
+    replicator::SourceConfig config;
+    config.ticket = work.ticket;
+    TRY(config.disks, open_disks());
+    config.state_directory = directory_;
+    config.boot_id = parts_.host.identity().boot_id;
+    config.mode = work.mode;
+    config.limits = work.limits;
+    config.backlog_bytes_max = work.backlog_bytes_max;
+    config.overwrite_acknowledged = work.overwrite_acknowledged;
+    config.dial = [dialled = dialled_] { return dialled->dial(); };
+    TRY(auto opened, replicas_.open_source(std::move(config), *this));
+    const std::lock_guard lock(mutex_);
+    replica_ = std::move(opened);
+    stopped_ = false;
+    return replica_;
+}
+
+/// The replica ends outside the lock: its thread may be waiting for it in an observer call.
+void SourceJob::drop_replica() {
+    Replica ended;
+    {
+        const std::lock_guard lock(mutex_);
+        ended.swap(replica_);
+        stopped_ = false;
+    }
+}
+
+void SourceJob::cancel() {
+    Replica ended;
+    {
+        const std::lock_guard lock(mutex_);
+        ended = replica_;
+        stopped_ = replica_ != nullptr;
+    }
+    if (ended) ended->stop();
+}
+
+/// A standing effect that cannot be served is reported once per cause, and tried again.
+void SourceJob::report_trouble(const Result<>& outcome) {
+    if (outcome) {
+        last_trouble_.clear();
+        return;
+    }
+    reopen_at_ = parts_.clock.steady_ms() + reopen_interval_ms;
+    if (outcome.error().text() == last_trouble_) return;
+    last_trouble_ = outcome.error().text();
+    log::warn("source", last_trouble_, "job=" + record_->effect.job_name);
+    events_.observed(replicate_id(), StepFailed{outcome.error()});
+}
+
+EffectId SourceJob::replicate_id() const {
+    const std::lock_guard lock(mutex_);
+    return replicate_id_;
+}
+
+void SourceJob::mirror_done(const MirrorDone& done) {
+    events_.observed(replicate_id(), done);
+}
+
+void SourceJob::data_state(const DataStateNow& now) {
+    events_.observed(replicate_id(), now);
+}
+
+void SourceJob::generation_gone(const GenerationGone& gone) {
+    events_.observed(replicate_id(), gone);
+}
+
+void SourceJob::progress(const Progress& progress) {
+    events_.progress(progress);
+}
+
+// ---- the steps of a cutover ----
+
+Result<ReportBody> SourceJob::run(const Effect& effect, bool recovered) {
+    if (const auto* work = std::get_if<PreflightWork>(&effect.work))
+        return ReportBody(preflight_source(parts_, *work));
+    if (const auto* work = std::get_if<DrainWork>(&effect.work)) return drain(*work);
+    if (const auto* work = std::get_if<VerifyWork>(&effect.work)) return verify(*work);
+    if (const auto* work = std::get_if<CleanupWork>(&effect.work)) return cleanup(*work);
+    if (std::holds_alternative<ReleaseWork>(effect.work)) return fencer_.release(effect);
+    if (!std::holds_alternative<FenceWork>(effect.work)) return unsupported(effect);
+    auto open = ensure_replica();
+    // Whatever an interrupted fence left behind is looked at even if the copy cannot be opened.
+    if (recovered) return fencer_.finish_interrupted(effect, open ? open->get() : nullptr);
+    if (!open) return open.error();
+    return fencer_.fence(effect, **open);
+}
+
+Result<std::optional<ReportBody>> SourceJob::probe(const Effect& effect) {
+    if (!std::holds_alternative<FenceWork>(effect.work)) return std::optional<ReportBody>();
+    TRY(const Replica open, ensure_replica());
+    return fencer_.probe(effect, open.get());
+}
+
+/// Checked again afterwards: a drain of a disk that somebody writes is worth nothing.
+Result<ReportBody> SourceJob::drain(const DrainWork& work) {
+    TRY_VOID(fencer_.check(job_, work.token));
+    TRY(const Replica open, ensure_replica());
+    TRY(const DrainDone done, open->drain(work.repair));
+    TRY_VOID(fencer_.check(job_, work.token));
+    return ReportBody(done);
+}
+
+Result<ReportBody> SourceJob::verify(const VerifyWork& work) {
+    TRY_VOID(fencer_.check(job_, work.token));
+    TRY(const Replica open, ensure_replica());
+    TRY(VerifyDone done, open->verify());
+    TRY_VOID(fencer_.check(job_, work.token));
+    return ReportBody(std::move(done));
+}
+
+Result<ReportBody> SourceJob::cleanup(const CleanupWork& work) {
+    TRY(const auto marker, parts_.fences.of_job(job_));
+    if (marker && !work.keep_fence)
+        return Error(Errc::conflict, "fence_stands",
+                     "a fence of this job stands and clean-up was not told to keep it",
+                     "the fence and the copy", "roll the job back, then clean up again");
+    if (record_) {
+        auto open = ensure_replica();
+        if (open) (*open)->forget();
+        // Without its disks there is no tracker left to detach.
+        if (!open) log::warn("source", "cleaned up without its disks: " + open.error().text());
+    }
+    drop_replica();
+    record_.reset();
+    if (!marker) TRY_VOID(parts_.host.end_guard({job_, Side::source}));
+    TRY_VOID(remove_job_directory(directory_));
+    return ReportBody(CleanupDone{});
+}
+
+// ---- the fence while it stands ----
+
+/// Re-establishes what the marker says; a disk that was open in between counts as breached.
+Result<> SourceJob::hold(FenceMarker& marker) {
+    auto was_open = fencer_.reestablish(marker);
+    if (was_open && !*was_open) return {};
+    if (!was_open) log::error("fence", was_open.error().text(), "job=" + marker.effect.job_name);
+    return report_breach(marker, 1);
+}
+
+/// Once per fence: the orchestrator never takes it back.
+Result<> SourceJob::report_breach(FenceMarker& marker, std::uint64_t completions) {
+    if (marker.breached) return {};
+    marker.breached = true;
+    TRY_VOID(parts_.fences.store(marker));
+    log::error("fence", "breached: a fenced disk may have been written",
+               "job=" + marker.effect.job_name);
+    events_.observed(hold_ ? hold_->id : marker.effect.id, FenceBreach{completions});
+    return {};
+}
+
+Result<> SourceJob::watch_fence() {
+    TRY(auto marker, parts_.fences.of_job(job_));
+    if (!marker) {
+        if (!hold_ || hold_missed_) return {};
+        hold_missed_ = true;
+        const FenceToken token = std::get<HoldFenceWork>(hold_->work).token;
+        if (!parts_.journal.is_tombstoned(token)) events_.observed(hold_->id, FenceBreach{0});
+        return {};
+    }
+    if (marker->state != FenceState::fenced) return {};
+    TRY_VOID(hold(*marker));
+    TRY(const std::uint64_t completions, fencer_.completions(*marker));
+    return completions == 0 ? Result<>() : report_breach(*marker, completions);
+}
+
+void SourceJob::tick() {
+    auto watched = watch_fence();
+    if (!watched) log::error("fence", watched.error().text());
+    const bool missing = record_ && record_->wanted && [this] {
+        const std::lock_guard lock(mutex_);
+        return !replica_ || stopped_;
+    }();
+    if (missing && parts_.clock.steady_ms() >= reopen_at_) report_trouble(reconcile());
+}
+
+Result<> SourceJob::break_fence(const std::string& by) {
+    TRY(auto marker, parts_.fences.of_job(job_));
+    if (!marker)
+        return Error(Errc::not_found, "not_fenced", "no fence of this job stands on this host",
+                     "nothing was changed", "look at drover-agent status");
+    TRY_VOID(parts_.journal.tombstone(marker->work().token));
+    if (!marker->broken_by_root) {
+        marker->broken_by_root = true;
+        marker->state = FenceState::releasing;
+        TRY_VOID(parts_.fences.store(*marker));
+        events_.observed(hold_ ? hold_->id : marker->effect.id, FenceBrokenByRoot{by});
+    }
+    const std::string hook = marker->work().post_release_hook;
+    return fencer_.open_up(*marker, hook);
+}
+
+Result<> SourceJob::remove_fence(const FenceToken& token) {
+    TRY(auto marker, parts_.fences.of_job(job_));
+    if (!marker || marker->work().token != token)
+        return Error(Errc::not_found, "not_fenced", "no fence with this token stands on this host",
+                     "nothing was changed", "look at drover-agent status");
+    TRY(const auto record, load_replicate(directory_));
+    if (record)
+        return Error(Errc::conflict, "job_not_finished",
+                     "job " + marker->effect.job_name +
+                         " is not committed: its way back needs "
+                         "this fence",
+                     "the fence",
+                     "commit or roll back the job first; to break the fence in an "
+                     "emergency: drover-agent release");
+    TRY_VOID(parts_.journal.tombstone(token));
+    // No hook: the workload runs on the target now and must not be started here.
+    return fencer_.open_up(*marker, {});
+}
+
+}  // namespace drover::agent

@@ -1,0 +1,312 @@
+#include "agent/target_job.h"
+
+#include "agent/preflight.h"
+#include "base/log.h"
+
+#include <algorithm>
+
+namespace drover::agent {
+namespace {
+
+constexpr std::uint64_t wipe_step_bytes = 64U << 20;
+
+Error unsupported(const Effect& effect) {
+    return Error(
+        Errc::unsupported, "effect_unsupported",
+        "a target agent of this version does not do " + std::string(name_of(effect.id.kind)),
+        "the target is as it was", "update drover-agent");
+}
+
+Error unknown_job() {
+    return Error(Errc::conflict, "job_unknown_here",
+                 "this agent's state directory knows nothing of this job's disks",
+                 "the disks are as they were",
+                 "if the state directory was replaced, look at the disks by hand before going on");
+}
+
+}  // namespace
+
+TargetJob::TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
+                     JobEvents& events)
+    : job_(job),
+      parts_(parts),
+      replicas_(replicas),
+      events_(events),
+      activator_(parts),
+      directory_(parts.paths.job(job, Side::target)) {}
+
+std::shared_ptr<replicator::TargetReplica> TargetJob::replica() const {
+    const std::lock_guard lock(mutex_);
+    return replica_;
+}
+
+void TargetJob::set_replica(Replica replica) {
+    const std::lock_guard lock(mutex_);
+    replica_.swap(replica);
+}
+
+Result<> TargetJob::close_replica() {
+    set_replica(nullptr);
+    return events_.want_listener(job_, false);
+}
+
+Result<TargetJobFacts> TargetJob::facts() const {
+    if (!record_) return unknown_job();
+    return TargetJobFacts{job_, record_->effect.job_name, record_->disks(Side::target),
+                          record_->work().ticket.serial};
+}
+
+// ---- the copy ----
+
+Result<> TargetJob::start() {
+    TRY(record_, load_replicate(directory_));
+    if (!record_) return {};
+    TRY(const TargetJobFacts job, facts());
+    // Before anything else: a target that must be down stays down.
+    auto down = activator_.keep_down_if_due(job);
+    if (!down) log::error("target", down.error().text(), "job=" + job.job_name);
+    report_trouble(reconcile());
+    return {};
+}
+
+Result<> TargetJob::want(const Effect& effect) {
+    if (effect.id.kind != EffectKind::replicate) return unsupported(effect);
+    if (record_ && effect.id.seq < record_->effect.id.seq) return {};
+    if (!record_ || !record_->wanted || !(record_->effect == effect)) {
+        record_ = ReplicateRecord{true, effect};
+        TRY_VOID(store_replicate(directory_, *record_));
+    }
+    last_trouble_.clear();
+    report_trouble(reconcile());
+    return {};
+}
+
+Result<> TargetJob::withdraw(const EffectId& effect) {
+    if (effect.kind != EffectKind::replicate || !record_ || !record_->wanted) return {};
+    if (effect.seq < record_->effect.id.seq) return {};
+    record_->wanted = false;
+    TRY_VOID(store_replicate(directory_, *record_));
+    // The guard stays: the disks are ours until Activate or Cleanup.
+    return close_replica();
+}
+
+/// False while the disks belong, or last belonged, to the target's users under this same ticket:
+/// then replication is withheld, and that is no fault.
+Result<bool> TargetJob::may_replicate() const {
+    TRY(const auto activation, load_activation(parts_.paths, job_));
+    if (!activation) return true;
+    return activation->state == ActivationState::deactivated &&
+           record_->work().ticket.serial > activation->ticket_serial;
+}
+
+Result<> TargetJob::reconcile() {
+    if (!record_ || !record_->wanted) return {};
+    TRY(const bool may, may_replicate());
+    if (!may) return {};
+    const ReplicateWork& work = record_->work();
+    TRY_VOID(events_.want_listener(job_, true));
+    if (const Replica open = replica()) {
+        open->update(work.ticket, work.overwrite_acknowledged);
+        return {};
+    }
+    TRY_VOID(take_disks());
+    TRY(const Replica opened, open_replica());
+    return {};
+}
+
+Result<> TargetJob::check_disk(const std::string& path, std::size_t index, bool owned) {
+    const std::uint64_t needed = record_->work().ticket.sizes_bytes.at(index);
+    TRY_VOID(check_not_own(parts_.host, path));
+    TRY(const Exposure exposed, check_exposed(parts_.exposures, parts_.host, path));
+    if (exposed.size_bytes < needed)
+        return Error(Errc::invalid, "target_too_small",
+                     path + " has " + std::to_string(exposed.size_bytes) +
+                         " bytes, the source disk " + std::to_string(needed),
+                     "both disks; nothing was written",
+                     "provide a target disk of at least the source's size");
+    TRY_VOID(check_unused(parts_.host, path));
+    if (owned || exposed.override_not_blank) return {};
+    return parts_.host.check_blank(path);
+}
+
+/// Under guard before it is looked at, so that nothing changes between the look and the first
+/// write.
+Result<> TargetJob::take_disks() {
+    const std::vector<std::string> disks = record_->disks(Side::target);
+    if (record_->work().ticket.sizes_bytes.size() != disks.size())
+        return Error(Errc::invalid, "ticket_mismatch", "the ticket lacks the disks' sizes",
+                     "nothing was written", "plan the job anew");
+    TRY(const bool owned, owns_disks(directory_, disks, parts_.host));
+    for (const std::string& disk : disks)
+        TRY_VOID(check_exposed(parts_.exposures, parts_.host, disk));
+    TRY_VOID(parts_.host.hold_guard({job_, Side::target}, disks));
+    for (std::size_t i = 0; i < disks.size(); ++i) {
+        auto fit = check_disk(disks[i], i, owned);
+        if (fit) continue;
+        TRY_VOID(parts_.host.end_guard({job_, Side::target}));
+        return fit.error();
+    }
+    return owned ? Result<>() : store_owned(directory_, disks, parts_.host);
+}
+
+Result<TargetJob::Replica> TargetJob::open_replica() {
+    const ReplicateWork& work = record_->work();
+    if (work.ticket.target_agent != parts_.identity.name)
+        return Error(Errc::denied, "ticket_not_yours",
+                     "the ticket is for target " + work.ticket.target_agent, "nothing was written",
+                     "correct the plan");
+    replicator::TargetConfig config;
+    config.ticket = work.ticket;
+    for (const std::string& path : record_->disks(Side::target)) {
+        TRY_VOID(check_exposed(parts_.exposures, parts_.host, path));
+        TRY(auto device, parts_.host.open_disk(path, replicator::Access::read_write));
+        config.disks.push_back(std::move(device));
+    }
+    config.state_directory = directory_;
+    config.overwrite_acknowledged = work.overwrite_acknowledged;
+    TRY(auto opened, replicas_.open_target(std::move(config)));
+    Replica shared = std::move(opened);
+    set_replica(shared);
+    return shared;
+}
+
+/// A standing effect that cannot be served is reported once per cause, and tried again.
+void TargetJob::report_trouble(const Result<>& outcome) {
+    if (outcome) {
+        last_trouble_.clear();
+        return;
+    }
+    reopen_at_ = parts_.clock.steady_ms() + reopen_interval_ms;
+    if (outcome.error().text() == last_trouble_) return;
+    last_trouble_ = outcome.error().text();
+    log::warn("target", last_trouble_, "job=" + record_->effect.job_name);
+    events_.observed(record_->effect.id, StepFailed{outcome.error()});
+}
+
+void TargetJob::tick() {
+    if (!record_) return;
+    if (record_->wanted && !replica() && parts_.clock.steady_ms() >= reopen_at_)
+        report_trouble(reconcile());
+    auto activation = load_activation(parts_.paths, job_);
+    if (!activation || !*activation || (*activation)->state != ActivationState::active) return;
+    auto bytes = activator_.bytes_since(**activation, record_->disks(Side::target));
+    if (!bytes) return;
+    Progress progress;
+    progress.job = job_;
+    progress.side = Side::target;
+    progress.bytes_written_since_activation = *bytes;
+    events_.progress(std::move(progress));
+}
+
+// ---- the steps of a cutover ----
+
+Result<ReportBody> TargetJob::run(const Effect& effect, bool) {
+    if (const auto* work = std::get_if<PreflightWork>(&effect.work)) {
+        TRY(const bool owned, owns_disks(directory_, work->disks, parts_.host));
+        return ReportBody(preflight_target(parts_, *work, owned));
+    }
+    if (std::holds_alternative<ActivateWork>(effect.work)) return activate(effect);
+    if (std::holds_alternative<DeactivateWork>(effect.work)) return deactivate(effect);
+    if (std::holds_alternative<ValidateWork>(effect.work)) return validate(effect);
+    if (std::holds_alternative<CleanupWork>(effect.work)) return cleanup();
+    if (const auto* work = std::get_if<DeleteDataWork>(&effect.work)) return delete_data(*work);
+    return unsupported(effect);
+}
+
+Result<std::optional<ReportBody>> TargetJob::probe(const Effect& effect) {
+    if (!std::holds_alternative<ActivateWork>(effect.work)) return std::optional<ReportBody>();
+    return activator_.probe(effect);
+}
+
+Result<ReportBody> TargetJob::activate(const Effect& effect) {
+    TRY(const TargetJobFacts job, facts());
+    auto promote = [this]() -> Result<> {
+        Replica open = replica();
+        if (!open) {
+            TRY(open, open_replica());
+        }
+        TRY_VOID(open->promote());
+        open.reset();
+        return close_replica();
+    };
+    return activator_.activate(effect, job, promote);
+}
+
+/// A state directory that knows nothing of the job may be a new one on a live target: then silence
+/// would be a lie, and a person has to look.
+Result<ReportBody> TargetJob::deactivate(const Effect& effect) {
+    TRY_VOID(parts_.journal.tombstone(std::get<DeactivateWork>(effect.work).token));
+    TRY(const TargetJobFacts job, facts());
+    return activator_.deactivate(effect, job);
+}
+
+/// With no hook all we know is that the disks can be read, at their beginning and at their end.
+Result<ReportBody> TargetJob::validate(const Effect& effect) {
+    const std::string& hook = std::get<ValidateWork>(effect.work).hook;
+    TRY(const TargetJobFacts job, facts());
+    TRY(const auto activation, load_activation(parts_.paths, job_));
+    if (!hook.empty()) {
+        const FenceToken token = activation ? activation->token : FenceToken();
+        TRY_VOID(parts_.host.run_hook({hook, HookStep::validate, job.job_name, job.disks, token}));
+        return ReportBody(ValidateDone{"hook " + hook + " succeeded"});
+    }
+    for (const std::string& path : job.disks) {
+        TRY(auto device, parts_.host.open_disk(path, replicator::Access::read_only));
+        Bytes block(device->facts().sector_bytes);
+        const std::uint64_t size = device->facts().size_bytes;
+        if (size < block.size()) continue;
+        TRY_VOID(device->read(0, block));
+        TRY_VOID(device->read((size - block.size()) / block.size() * block.size(), block));
+    }
+    return ReportBody(ValidateDone{"the disks can be read; no validation hook is configured"});
+}
+
+Result<ReportBody> TargetJob::cleanup() {
+    TRY(const auto activation, load_activation(parts_.paths, job_));
+    const bool handed_over = activation && activation->state == ActivationState::active;
+    if (const Replica open = replica()) open->forget();
+    TRY_VOID(close_replica());
+    if (record_) {
+        for (const std::string& disk : record_->disks(Side::target)) {
+            auto exposure = parts_.exposures.find(disk);
+            if (!exposure) continue;  // taken back by root already
+            // A disk in production must not stay open to the next job, nor an override.
+            exposure->override_not_blank = false;
+            TRY_VOID(handed_over ? parts_.exposures.remove(disk)
+                                 : parts_.exposures.store(*exposure));
+        }
+    }
+    record_.reset();
+    TRY_VOID(parts_.host.end_guard({job_, Side::target}));
+    TRY_VOID(remove_job_directory(directory_));
+    return ReportBody(CleanupDone{});
+}
+
+Result<ReportBody> TargetJob::delete_data(const DeleteDataWork& work) {
+    TRY(const auto activation, load_activation(parts_.paths, job_));
+    if (activation && activation->state != ActivationState::deactivated)
+        return Error(Errc::conflict, "target_active", "the target is in the hands of its users",
+                     "all data on the target", "roll back first; deleting live data is refused");
+    for (const std::string& disk : work.disks) {
+        TRY_VOID(check_not_own(parts_.host, disk));
+        TRY_VOID(check_exposed(parts_.exposures, parts_.host, disk));
+        TRY_VOID(check_unused(parts_.host, disk));
+    }
+    TRY_VOID(close_replica());
+    TRY_VOID(parts_.host.hold_guard({job_, Side::target}, work.disks));
+    for (const std::string& disk : work.disks) TRY_VOID(wipe(disk));
+    TRY_VOID(parts_.host.end_guard({job_, Side::target}));
+    TRY_VOID(remove_job_directory(directory_));
+    record_.reset();
+    return ReportBody(DataDeleted{});
+}
+
+Result<> TargetJob::wipe(const std::string& path) {
+    TRY(auto device, parts_.host.open_disk(path, replicator::Access::read_write));
+    const std::uint64_t size = device->facts().size_bytes;
+    for (std::uint64_t at = 0; at < size; at += wipe_step_bytes)
+        TRY_VOID(device->write_zeroes(at, std::min(wipe_step_bytes, size - at)));
+    return device->flush();
+}
+
+}  // namespace drover::agent

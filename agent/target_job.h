@@ -1,0 +1,68 @@
+/// The target's side of a job: disk guard, replica, activation, deactivation.
+#pragma once
+
+#include "agent/activation.h"
+#include "agent/job_record.h"
+#include "agent/replicas.h"
+#include "agent/side_job.h"
+
+#include <memory>
+#include <mutex>
+
+namespace drover::agent {
+
+class TargetJob final : public SideJob {
+  public:
+    static constexpr SteadyMillis reopen_interval_ms = 5'000;
+
+    TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
+              JobEvents& events);
+
+    [[nodiscard]] Result<> start() override;
+    [[nodiscard]] Result<> want(const Effect& effect) override;
+    [[nodiscard]] Result<> withdraw(const EffectId& effect) override;
+    [[nodiscard]] Result<ReportBody> run(const Effect& effect, bool recovered) override;
+    [[nodiscard]] Result<std::optional<ReportBody>> probe(const Effect& effect) override;
+    void tick() override;
+
+    /// Nothing of a target waits for its peer on the worker.
+    void cancel() override {}
+
+    /// For the listener, from any thread: null while the job does not replicate here.
+    [[nodiscard]] std::shared_ptr<replicator::TargetReplica> replica() const;
+
+  private:
+    using Replica = std::shared_ptr<replicator::TargetReplica>;
+
+    [[nodiscard]] Result<> reconcile();
+    [[nodiscard]] Result<bool> may_replicate() const;
+    [[nodiscard]] Result<> take_disks();
+    [[nodiscard]] Result<> check_disk(const std::string& path, std::size_t index, bool owned);
+    [[nodiscard]] Result<Replica> open_replica();
+    void set_replica(Replica replica);
+    [[nodiscard]] Result<> close_replica();
+    void report_trouble(const Result<>& outcome);
+    [[nodiscard]] Result<TargetJobFacts> facts() const;
+    [[nodiscard]] Result<ReportBody> activate(const Effect& effect);
+    [[nodiscard]] Result<ReportBody> deactivate(const Effect& effect);
+    [[nodiscard]] Result<ReportBody> validate(const Effect& effect);
+    [[nodiscard]] Result<ReportBody> cleanup();
+    [[nodiscard]] Result<ReportBody> delete_data(const DeleteDataWork& work);
+    [[nodiscard]] Result<> wipe(const std::string& path);
+
+    const JobId job_;
+    AgentParts parts_;
+    ReplicaFactory& replicas_;
+    JobEvents& events_;
+    Activator activator_;
+    const std::filesystem::path directory_;
+    std::optional<ReplicateRecord> record_;
+    SteadyMillis reopen_at_ = 0;
+    std::string last_trouble_;
+
+    mutable std::mutex mutex_;
+    /// Shared with the listener's threads, which hand links to it.
+    Replica replica_;
+};
+
+}  // namespace drover::agent
