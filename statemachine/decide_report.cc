@@ -138,7 +138,8 @@ class ReportDecider {
             (job_.fence && job_.fence->token == proof.token) || job_.release_pending == proof.token;
         if (recorded) return {};
         const bool of_this_run = job_.token == proof.token;
-        if (of_this_run && proof.run != job_.run) return parked_by_wrong_proof();
+        const bool wrong_run = of_this_run && proof.run != job_.run;
+        if (job_.phase == Phase::fencing && wrong_run) return parked_by_wrong_proof();
         // While a later run is under way the older fence is known to be released already.
         const bool in_run = is_in_cutover(job_.phase) || job_.phase == Phase::rolling_back;
         if (in_run && !of_this_run) return {};

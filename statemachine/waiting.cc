@@ -84,8 +84,9 @@ void wait_for_agents(const Job& job, std::vector<Waiting>& out) {
         if (!is_connected(job, effect.id.side)) what += " (the agent is not connected)";
         out.push_back({effect.agent, std::move(what), since_of(job, effect), deadline_of(job)});
     }
-    const bool copying = job.phase == Phase::mirroring || job.phase == Phase::syncing;
-    if (copying && job.data_state != DataState::in_sync && !job.paused && !job.parked) {
+    const bool copying = job.phase == Phase::mirroring ||
+                         (job.phase == Phase::syncing && job.data_state != DataState::in_sync);
+    if (copying && !job.paused && !job.parked) {
         const std::string what =
             job.phase == Phase::mirroring
                 ? "the first copy of every block"
