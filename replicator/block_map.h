@@ -24,21 +24,31 @@ class BlockMap {
   public:
     BlockMap() = default;
 
-    BlockMap(std::uint64_t* words, std::uint64_t blocks) : words_(words), blocks_(blocks) {}
+    BlockMap(std::uint64_t* words, std::uint64_t blocks)
+        : words_(words),
+          blocks_(blocks) {}
 
     [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
 
     void set(std::uint64_t first_block, std::uint64_t count);
     void clear(std::uint64_t first_block, std::uint64_t count);
     [[nodiscard]] bool test(std::uint64_t block) const;
+
     void set_all() { set(0, blocks_); }
 
     void clear_all() { clear(0, blocks_); }
 
-    /// Takes one word: exchanges it with zero, sequentially consistent. Word i holds blocks 64i..64i+63.
+    /// Takes one word: exchanges it with zero, sequentially consistent. Word i holds blocks
+    /// 64i..64i+63.
     [[nodiscard]] std::uint64_t take_word(std::size_t word);
+    /// Takes only the bits of `bits`: whoever marked exactly those as pending before loses none to
+    /// a crash in between. Returns those that were set. Sequentially consistent.
+    [[nodiscard]] std::uint64_t take_bits(std::size_t word, std::uint64_t bits);
     [[nodiscard]] std::uint64_t word(std::size_t word) const;
+    /// Bits beyond `blocks` are dropped.
     void or_word(std::size_t word, std::uint64_t bits);
+    /// The bits of word `word` that stand for blocks of the disk.
+    [[nodiscard]] std::uint64_t valid_bits(std::size_t word) const;
 
     /// this |= other; both of the same size.
     void merge(const BlockMap& other);

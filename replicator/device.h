@@ -1,20 +1,23 @@
 /// A disk as the replicator sees it: a whole block device or an image file. Offsets and lengths in
-/// bytes, multiples of `sector_bytes`. The contract (range inside the disk, alignment) is asserted at
-/// one place, so that no implementation needs to.
+/// bytes, multiples of `sector_bytes`. The contract (range inside the disk, alignment) is asserted
+/// at one place, so that no implementation needs to.
 #pragma once
-
-#include <cstdint>
-#include <memory>
-#include <string>
 
 #include "base/bytes.h"
 #include "base/result.h"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <span>
+#include <string>
 
 namespace drover::replicator {
 
 struct DeviceFacts {
     std::string path;
-    std::string identity;  ///< wwid or serial; "file:DEV:INODE" for an image; empty if nothing is stable
+    std::string
+        identity;  ///< wwid or serial; "file:DEV:INODE" for an image; empty if nothing is stable
     std::uint64_t size_bytes = 0;
     std::uint32_t sector_bytes = 512;  ///< logical
     bool is_block_device = false;
@@ -27,8 +30,8 @@ class BlockDevice {
     virtual ~BlockDevice() = default;
     [[nodiscard]] virtual const DeviceFacts& facts() const = 0;
 
-    /// Fills `out` from `offset`. O_DIRECT where the disk allows it: page-cache reads of a live disk
-    /// are not coherent. Errors: io (names the range). Blocks. Thread-safe.
+    /// Fills `out` from `offset`. O_DIRECT where the disk allows it: page-cache reads of a live
+    /// disk are not coherent. Errors: io (names the range). Blocks. Thread-safe.
     [[nodiscard]] virtual Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) = 0;
 
     /// Not durable before flush(). Errors: io, unavailable (no space). Blocks. Thread-safe.
@@ -37,8 +40,8 @@ class BlockDevice {
     /// Makes the range read as zeroes, by the device's own means where it has them.
     [[nodiscard]] virtual Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) = 0;
 
-    /// Everything written before is durable when this returns success. A failure is never retried as
-    /// if nothing happened: whatever was written since the last success must be written again.
+    /// Everything written before is durable when this returns success. A failure is never retried
+    /// as if nothing happened: whatever was written since the last success must be written again.
     [[nodiscard]] virtual Result<> flush() = 0;
 
     /// Present size; it may differ from facts() if somebody resized the disk.
@@ -47,8 +50,9 @@ class BlockDevice {
 
 enum class Access : std::uint8_t { read_only, read_write };
 
-/// Opens without O_EXCL (the guard process holds that, see agent/). Buffers passed to a device opened
-/// here may have any address: unaligned ones are copied. Errors: not_found, denied, io, unsupported.
+/// Opens without O_EXCL (the guard process holds that, see agent/). Buffers passed to a device
+/// opened here may have any address: unaligned ones are copied. Errors: not_found, denied, io,
+/// unsupported.
 [[nodiscard]] Result<std::unique_ptr<BlockDevice>> open_device(const std::string& path,
                                                                Access access);
 
@@ -67,6 +71,7 @@ class MemoryDevice final : public BlockDevice {
 
     /// What a power cut would leave: the contents at the last successful flush.
     void lose_power();
+
     /// The n-th next call of the named kind fails once with io; 0 switches it off.
     void fail_read_in(std::uint32_t calls) { fail_read_in_ = calls; }
 
@@ -77,6 +82,10 @@ class MemoryDevice final : public BlockDevice {
     [[nodiscard]] Bytes& contents() { return contents_; }
 
   private:
+    /// Counts `left` down; true when this call is the one that fails.
+    [[nodiscard]] static bool due(std::uint32_t& left);
+
+    std::mutex mutex_;
     DeviceFacts facts_;
     Bytes contents_;
     Bytes durable_;

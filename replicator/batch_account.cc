@@ -1,0 +1,40 @@
+#include "replicator/batch_account.h"
+
+#include "base/assert.h"
+
+#include <utility>
+
+namespace drover::replicator {
+
+Result<> BatchAccount::check(const FrameHeader& header) const {
+    const bool is_next = header.batch == committed_ + 1 && open_[1].frames == 0;
+    if (is_next || header.batch == committed_ + 2) return {};
+    return Error(Errc::invalid, "bad_frame",
+                 "a frame of batch " + std::to_string(header.batch) + " after batch " +
+                     std::to_string(committed_) + " was committed",
+                 "nothing of it was written", "check that both agents run matching versions");
+}
+
+void BatchAccount::add(const FrameHeader& header) {
+    DROVER_ASSERT(header.batch == committed_ + 1 || header.batch == committed_ + 2);
+    Open& open = open_[header.batch - committed_ - 1];
+    ++open.frames;
+    open.digest.update(encode_frame_header(header));
+}
+
+std::uint64_t BatchAccount::frames(std::uint64_t batch) const {
+    DROVER_ASSERT(batch == committed_ + 1);
+    return open_[0].frames;
+}
+
+Digest BatchAccount::digest(std::uint64_t batch) const {
+    DROVER_ASSERT(batch == committed_ + 1);
+    return open_[0].digest.digest();
+}
+
+void BatchAccount::commit() {
+    ++committed_;
+    open_[0] = std::exchange(open_[1], Open{});
+}
+
+}  // namespace drover::replicator

@@ -1,0 +1,79 @@
+#include "replicator/batch_stream.h"
+
+#include "base/assert.h"
+#include "replicator/zero_runs.h"
+
+namespace drover::replicator {
+
+Result<> BatchStream::send_frame(FrameHeader header, ByteView content) {
+    header.raw_length = static_cast<std::uint32_t>(content.size());
+    header.digest = digest_of(content);
+    const bool is_data = header.kind == FrameKind::data;
+    header.stored_length = is_data ? header.raw_length : 0;
+    const auto head = encode_frame_header(header);
+    if (const auto sent = bulk_.send(head, is_data ? content : ByteView()); !sent)
+        return control_.reason_behind(sent.error());
+    ++frames_;
+    digest_.update(head);
+    return {};
+}
+
+Result<BatchStream::Sent> BatchStream::send(std::uint32_t disk, std::uint64_t offset,
+                                            ByteView data) {
+    Sent sent;
+    for (const Run& run : zero_runs(data)) {
+        FrameHeader header;
+        header.batch = batch_;
+        header.disk = disk;
+        header.offset = offset + run.offset;
+        header.kind = run.zero ? FrameKind::zero : FrameKind::data;
+        TRY_VOID(send_frame(header, data.subspan(run.offset, run.length)));
+        (run.zero ? sent.zero_bytes : sent.payload_bytes) += run.length;
+    }
+    open_bytes_ += data.size();
+    return sent;
+}
+
+Result<> BatchStream::commit() {
+    TRY_VOID(await_ack());
+    Commit commit;
+    commit.batch = batch_;
+    commit.frames = frames_;
+    commit.digest = digest_.digest();
+    commit.mirrored_upto = mirrored_upto_;
+    commit.generation = state_.generation();
+    TRY_VOID(control_.send(commit));
+    mirrored_sent_ = mirrored_upto_;
+    unacked_ = std::move(commit);
+    ++batch_;
+    frames_ = 0;
+    open_bytes_ = 0;
+    digest_.reset();
+    return {};
+}
+
+Result<> BatchStream::await_ack() {
+    if (!unacked_) return {};
+    TRY(const Committed ack, control_.expect<Committed>());
+    if (ack.batch != unacked_->batch)
+        return Error(Errc::invalid, "bad_message",
+                     "the target acknowledged batch " + std::to_string(ack.batch) + " instead of " +
+                         std::to_string(unacked_->batch));
+    for (std::size_t i = 0; i < state_.disks(); ++i) {
+        state_.pending(i, ack.batch).clear_all();
+        const CopyPhase phase = state_.phase(i);
+        if (phase == CopyPhase::mirroring || phase == CopyPhase::catching_up)
+            state_.set_cursor(i, unacked_->mirrored_upto[i]);
+    }
+    state_.set_acked_batch(ack.batch, unacked_->generation == state_.generation());
+    unacked_.reset();
+    return {};
+}
+
+Result<> BatchStream::finish(bool even_if_empty) {
+    const bool news = frames_ > 0 || mirrored_upto_ != mirrored_sent_ || even_if_empty;
+    if (news) TRY_VOID(commit());
+    return await_ack();
+}
+
+}  // namespace drover::replicator

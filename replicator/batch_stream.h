@@ -1,0 +1,68 @@
+/// Batches on their way to the target: frames on the bulk link, COMMIT and acknowledgement on the
+/// control link. At most one batch is open and one is committed and unacknowledged, so that two
+/// pending maps are enough: batch k uses map k mod 2, and its acknowledgement clears that map only.
+///
+///   send(extent)… ─► commit(): await ack of k-1, send COMMIT k, open k+1 ─► … ─► finish(): await
+///   ack
+#pragma once
+
+#include "replicator/frame.h"
+#include "replicator/peer_channel.h"
+#include "replicator/source_state.h"
+#include "wire/link.h"
+
+#include <optional>
+
+namespace drover::replicator {
+
+class BatchStream {
+  public:
+    /// Numbering goes on after the state's acked batch.
+    BatchStream(wire::Link& bulk, PeerChannel& control, SourceState& state,
+                std::vector<std::uint64_t> mirrored_upto)
+        : bulk_(bulk),
+          control_(control),
+          state_(state),
+          batch_(state.acked_batch() + 1),
+          mirrored_upto_(std::move(mirrored_upto)),
+          mirrored_sent_(mirrored_upto_) {}
+
+    struct Sent {
+        std::uint64_t payload_bytes = 0;
+        std::uint64_t zero_bytes = 0;
+    };
+
+    /// Sends what was read at `offset` as data and zero frames of the open batch.
+    [[nodiscard]] Result<Sent> send(std::uint32_t disk, std::uint64_t offset, ByteView data);
+
+    [[nodiscard]] std::uint64_t open_batch() const { return batch_; }
+
+    [[nodiscard]] std::uint64_t open_bytes() const { return open_bytes_; }
+
+    /// What the next COMMIT will say about a disk.
+    void set_mirrored_upto(std::size_t disk, std::uint64_t bytes) { mirrored_upto_[disk] = bytes; }
+
+    /// Ends the open batch and opens the next. Waits for the acknowledgement of its predecessor.
+    [[nodiscard]] Result<> commit();
+    /// Waits for the acknowledgement of the committed batch, if there is one.
+    [[nodiscard]] Result<> await_ack();
+    /// Commits what is open, if that would tell the target anything new (or `even_if_empty`), and
+    /// waits until everything is acknowledged.
+    [[nodiscard]] Result<> finish(bool even_if_empty = false);
+
+  private:
+    [[nodiscard]] Result<> send_frame(FrameHeader header, ByteView content);
+
+    wire::Link& bulk_;
+    PeerChannel& control_;
+    SourceState& state_;
+    std::uint64_t batch_;
+    std::uint64_t frames_ = 0;
+    std::uint64_t open_bytes_ = 0;
+    DigestStream digest_;
+    std::vector<std::uint64_t> mirrored_upto_;
+    std::vector<std::uint64_t> mirrored_sent_;  ///< as of the last COMMIT
+    std::optional<Commit> unacked_;
+};
+
+}  // namespace drover::replicator

@@ -1,0 +1,137 @@
+#include "replicator/checkpoint.h"
+
+#include "base/assert.h"
+#include "base/file.h"
+
+namespace drover::replicator {
+namespace {
+
+constexpr std::string_view magic = "DRVCKPT1";
+constexpr std::uint16_t format_version = 1;
+constexpr std::size_t fixed_bytes = 8 + 2 + 1 + 1 + 3 * 16 + 8 + 8 + 4;
+constexpr std::size_t checkpoint_bytes_max = 1U << 20;
+constexpr std::size_t identity_bytes_max = 1024;
+
+Error corrupt(const std::string& why) {
+    return Error(Errc::corrupt, "checkpoint_corrupt", "the target's checkpoint is damaged: " + why,
+                 "the data on the target's disks; nothing is written to them",
+                 "find out what damaged the state directory; then remove the checkpoint file to "
+                 "have the disks compared as a whole");
+}
+
+/// Takes fields off the front; remembers when there was too little.
+class Fields {
+  public:
+    explicit Fields(ByteView bytes)
+        : rest_(bytes) {}
+
+    ByteView take(std::size_t bytes) {
+        static const Bytes zeroes(identity_bytes_max);
+        if (rest_.size() < bytes) short_ = true;
+        if (short_) return ByteView(zeroes).first(std::min(bytes, zeroes.size()));
+        const ByteView out = rest_.first(bytes);
+        rest_ = rest_.subspan(bytes);
+        return out;
+    }
+
+    std::uint8_t u8() { return take(1)[0]; }
+
+    std::uint16_t u16() { return get_u16(take(2), 0); }
+
+    std::uint32_t u32() { return get_u32(take(4), 0); }
+
+    std::uint64_t u64() { return get_u64(take(8), 0); }
+
+    [[nodiscard]] bool is_whole() const { return !short_ && rest_.empty(); }
+
+  private:
+    ByteView rest_;
+    bool short_ = false;
+};
+
+}  // namespace
+
+PeerCheckpoint Checkpoint::for_peer() const {
+    PeerCheckpoint out{state, generation, batch, mode, {}};
+    for (const CheckpointDisk& disk : disks) out.mirrored_upto.push_back(disk.mirrored_upto);
+    return out;
+}
+
+Bytes encode_checkpoint(const Checkpoint& checkpoint) {
+    Bytes out;
+    put_bytes(out, as_bytes(magic));
+    put_u16(out, format_version);
+    out.push_back(static_cast<std::uint8_t>(checkpoint.state));
+    out.push_back(static_cast<std::uint8_t>(checkpoint.mode));
+    put_bytes(out, checkpoint.lineage.view());
+    put_bytes(out, checkpoint.job.view());
+    put_bytes(out, checkpoint.generation.view());
+    put_u64(out, checkpoint.batch);
+    put_u64(out, checkpoint.serial);
+    put_u32(out, static_cast<std::uint32_t>(checkpoint.disks.size()));
+    for (const CheckpointDisk& disk : checkpoint.disks) {
+        DROVER_ASSERT(disk.identity.size() <= identity_bytes_max);
+        put_u64(out, disk.mirrored_upto);
+        put_u64(out, disk.size_bytes);
+        put_u16(out, static_cast<std::uint16_t>(disk.identity.size()));
+        put_bytes(out, as_bytes(disk.identity));
+    }
+    put_u32(out, crc32c(out));
+    return out;
+}
+
+Result<Checkpoint> decode_checkpoint(ByteView bytes) {
+    if (bytes.size() < fixed_bytes + 4) return corrupt("too short");
+    const ByteView body = bytes.first(bytes.size() - 4);
+    if (crc32c(body) != get_u32(bytes, body.size())) return corrupt("checksum");
+    Fields fields(body);
+    if (as_text(fields.take(magic.size())) != magic) return corrupt("not a checkpoint");
+    if (const std::uint16_t version = fields.u16(); version != format_version)
+        return Error(Errc::unsupported, "checkpoint_too_new",
+                     "the target's checkpoint has format " + std::to_string(version),
+                     "the data on the target's disks", "run a version that knows this format");
+    Checkpoint out;
+    const std::uint8_t state = fields.u8();
+    const std::uint8_t mode = fields.u8();
+    if (state > static_cast<std::uint8_t>(CheckpointState::promoted)) return corrupt("state");
+    if (mode > static_cast<std::uint8_t>(JournalMode::journal)) return corrupt("mode");
+    out.state = static_cast<CheckpointState>(state);
+    out.mode = static_cast<JournalMode>(mode);
+    out.lineage = *Uuid::from(fields.take(16));
+    out.job = *JobId::from(fields.take(16));
+    out.generation = *Generation::from(fields.take(16));
+    out.batch = fields.u64();
+    out.serial = fields.u64();
+    const std::uint32_t count = fields.u32();
+    if (count > disks_max) return corrupt("too many disks");
+    for (std::uint32_t i = 0; i < count; ++i) {
+        CheckpointDisk disk;
+        disk.mirrored_upto = fields.u64();
+        disk.size_bytes = fields.u64();
+        const std::uint16_t length = fields.u16();
+        if (length > identity_bytes_max) return corrupt("identity");
+        disk.identity = std::string(as_text(fields.take(length)));
+        out.disks.push_back(std::move(disk));
+    }
+    if (!fields.is_whole()) return corrupt("length");
+    return out;
+}
+
+std::filesystem::path checkpoint_path(const std::filesystem::path& state_directory) {
+    return state_directory / "checkpoint";
+}
+
+Result<std::optional<Checkpoint>> read_checkpoint(const std::filesystem::path& state_directory) {
+    const auto bytes = read_file(checkpoint_path(state_directory), checkpoint_bytes_max);
+    if (!bytes && bytes.error().code() == Errc::not_found) return std::optional<Checkpoint>();
+    if (!bytes) return bytes.error();
+    TRY(Checkpoint checkpoint, decode_checkpoint(*bytes));
+    return std::optional<Checkpoint>(std::move(checkpoint));
+}
+
+Result<> write_checkpoint(const std::filesystem::path& state_directory,
+                          const Checkpoint& checkpoint) {
+    return write_file_durably(checkpoint_path(state_directory), encode_checkpoint(checkpoint));
+}
+
+}  // namespace drover::replicator

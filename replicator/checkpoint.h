@@ -1,0 +1,53 @@
+/// What a target knows durably about its copy of one job: the file "checkpoint" in the job's state
+/// directory, replaced as a whole after every flushed batch.
+///
+///   magic "DRVCKPT1" | version u16 | state u8 | mode u8 | lineage 16 | job 16 | generation 16
+///   batch u64 | serial u64 | disks u32 | per disk: mirrored u64, size u64, identity length u16 +
+///   text crc32c u32 over everything before it; all numbers little-endian
+#pragma once
+
+#include "replicator/peer_message.h"
+
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace drover::replicator {
+
+struct CheckpointDisk {
+    std::uint64_t mirrored_upto = 0;  ///< bytes: everything below was sent once and is durable
+    std::uint64_t size_bytes = 0;
+    std::string identity;
+
+    bool operator==(const CheckpointDisk&) const = default;
+};
+
+struct Checkpoint {
+    Uuid lineage;
+    JobId job;
+    CheckpointState state = CheckpointState::syncing;
+    JournalMode mode = JournalMode::direct;
+    Generation generation;  ///< zero until the first batch of any generation is durable
+    std::uint64_t batch = 0;
+    std::uint64_t serial = 0;  ///< highest ticket serial seen; lower ones are refused
+    std::vector<CheckpointDisk> disks;
+
+    [[nodiscard]] PeerCheckpoint for_peer() const;
+
+    bool operator==(const Checkpoint&) const = default;
+};
+
+/// Pure.
+[[nodiscard]] Bytes encode_checkpoint(const Checkpoint& checkpoint);
+/// Errors: corrupt "checkpoint_corrupt", unsupported (written by a newer version).
+[[nodiscard]] Result<Checkpoint> decode_checkpoint(ByteView bytes);
+
+[[nodiscard]] std::filesystem::path checkpoint_path(const std::filesystem::path& state_directory);
+/// nullopt if there is none. Errors: as above, and io.
+[[nodiscard]] Result<std::optional<Checkpoint>> read_checkpoint(
+    const std::filesystem::path& state_directory);
+[[nodiscard]] Result<> write_checkpoint(const std::filesystem::path& state_directory,
+                                        const Checkpoint& checkpoint);
+
+}  // namespace drover::replicator

@@ -1,0 +1,271 @@
+/// Block devices and image files through pread and pwrite.
+///
+///   range ─► the part on direct_alignment ─► O_DIRECT descriptor (bounced if the address is odd)
+///        └─► the rest (end of an odd-sized image, or no O_DIRECT here) ─► page cache descriptor
+///
+/// Both descriptors name the same inode, whose page cache the kernel keeps coherent with direct
+/// I/O. A whole block device never uses the second one: its size is a multiple of its sector.
+#include "base/file.h"
+#include "replicator/aligned_buffer.h"
+#include "replicator/device.h"
+#include "replicator/device_identity.h"
+#include "replicator/device_range.h"
+#include "replicator/zero_runs.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <system_error>
+
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+namespace drover::replicator {
+namespace {
+
+constexpr std::size_t transfer_bytes_max = 1U << 20;
+
+class FileDevice final : public BlockDevice {
+  public:
+    FileDevice(DeviceFacts facts, Fd direct, Fd cached)
+        : facts_(std::move(facts)),
+          direct_(std::move(direct)),
+          cached_(std::move(cached)),
+          direct_unit_(facts_.is_block_device ? facts_.sector_bytes : direct_alignment) {}
+
+    [[nodiscard]] const DeviceFacts& facts() const override { return facts_; }
+
+    [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override;
+    [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override;
+    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
+    [[nodiscard]] Result<> flush() override;
+    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override;
+
+  private:
+    [[nodiscard]] std::size_t direct_part(std::uint64_t offset, std::size_t length) const;
+    [[nodiscard]] Error failed(int number, std::string_view action, std::uint64_t offset,
+                               std::uint64_t length) const;
+    [[nodiscard]] Result<> read_with(int fd, std::uint64_t offset, std::span<std::uint8_t> out);
+    [[nodiscard]] Result<> write_with(int fd, std::uint64_t offset, ByteView data);
+    [[nodiscard]] Result<> write_plain_zeroes(std::uint64_t offset, std::uint64_t length);
+    [[nodiscard]] bool zero_by_device(std::uint64_t offset, std::uint64_t length);
+    [[nodiscard]] Result<bool> reads_as_zero(std::uint64_t offset, std::uint64_t length);
+
+    DeviceFacts facts_;
+    Fd direct_;  ///< invalid where the file system refuses O_DIRECT
+    Fd cached_;
+    std::uint64_t direct_unit_;
+    /// Whether the device's own way of zeroing a range can be believed: read back once.
+    enum class Zeroing : std::uint8_t { untried, proven, unusable };
+    std::atomic<Zeroing> zeroing_ = Zeroing::untried;
+};
+
+/// Bytes at the start of the range that the O_DIRECT descriptor can transfer.
+std::size_t FileDevice::direct_part(std::uint64_t offset, std::size_t length) const {
+    if (!direct_.valid() || offset % direct_unit_ != 0) return 0;
+    return static_cast<std::size_t>(length - length % direct_unit_);
+}
+
+Error FileDevice::failed(int number, std::string_view action, std::uint64_t offset,
+                         std::uint64_t length) const {
+    const std::string range =
+        " of bytes " + std::to_string(offset) + "+" + std::to_string(length) + " failed: ";
+    const std::string detail =
+        facts_.path + ": " + std::string(action) + range + std::generic_category().message(number);
+    if (number == ENXIO || number == ENODEV)
+        return Error(Errc::io, "disk_vanished", detail, "what was copied before",
+                     "attach the disk again and retry the job");
+    if (number == ENOSPC)
+        return Error(Errc::unavailable, "disk_full", detail, "what was copied before",
+                     "free space below this disk; the job goes on by itself");
+    return Error(Errc::io, "disk_" + std::string(action) + "_failed", detail,
+                 "what was copied before; nothing unread is called synchronised",
+                 "check the disk and its cables in the kernel log, then retry the job");
+}
+
+Result<> FileDevice::read_with(int fd, std::uint64_t offset, std::span<std::uint8_t> out) {
+    while (!out.empty()) {
+        const ssize_t got = ::pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return failed(errno, "read", offset, out.size());
+        if (got == 0)
+            return Error(Errc::io, "disk_resized",
+                         facts_.path + " ends at byte " + std::to_string(offset) +
+                             ", before its size of " + std::to_string(facts_.size_bytes));
+        out = out.subspan(static_cast<std::size_t>(got));
+        offset += static_cast<std::uint64_t>(got);
+    }
+    return {};
+}
+
+Result<> FileDevice::write_with(int fd, std::uint64_t offset, ByteView data) {
+    while (!data.empty()) {
+        const ssize_t put = ::pwrite(fd, data.data(), data.size(), static_cast<off_t>(offset));
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0) return failed(errno, "write", offset, data.size());
+        if (put == 0) return failed(ENOSPC, "write", offset, data.size());
+        data = data.subspan(static_cast<std::size_t>(put));
+        offset += static_cast<std::uint64_t>(put);
+    }
+    return {};
+}
+
+bool is_aligned(const std::uint8_t* address) {
+    return reinterpret_cast<std::uintptr_t>(address) % direct_alignment == 0;
+}
+
+Result<> FileDevice::read(std::uint64_t offset, std::span<std::uint8_t> out) {
+    assert_range(facts_, offset, out.size());
+    std::span<std::uint8_t> direct = out.first(direct_part(offset, out.size()));
+    const auto rest = out.subspan(direct.size());
+    if (!rest.empty()) TRY_VOID(read_with(cached_.get(), offset + direct.size(), rest));
+    if (direct.empty() || is_aligned(direct.data()))
+        return read_with(direct_.get(), offset, direct);
+    const AlignedBuffer bounce(std::min(direct.size(), transfer_bytes_max));
+    while (!direct.empty()) {
+        const auto piece = bounce.first(std::min(direct.size(), transfer_bytes_max));
+        TRY_VOID(read_with(direct_.get(), offset, piece));
+        std::copy(piece.begin(), piece.end(), direct.begin());
+        direct = direct.subspan(piece.size());
+        offset += piece.size();
+    }
+    return {};
+}
+
+Result<> FileDevice::write(std::uint64_t offset, ByteView data) {
+    assert_range(facts_, offset, data.size());
+    ByteView direct = data.first(direct_part(offset, data.size()));
+    const ByteView rest = data.subspan(direct.size());
+    if (!rest.empty()) TRY_VOID(write_with(cached_.get(), offset + direct.size(), rest));
+    if (direct.empty() || is_aligned(direct.data()))
+        return write_with(direct_.get(), offset, direct);
+    const AlignedBuffer bounce(std::min(direct.size(), transfer_bytes_max));
+    while (!direct.empty()) {
+        const auto piece = bounce.first(std::min(direct.size(), transfer_bytes_max));
+        std::copy_n(direct.begin(), piece.size(), piece.begin());
+        TRY_VOID(write_with(direct_.get(), offset, piece));
+        direct = direct.subspan(piece.size());
+        offset += piece.size();
+    }
+    return {};
+}
+
+bool FileDevice::zero_by_device(std::uint64_t offset, std::uint64_t length) {
+    if (facts_.is_block_device) {
+        std::uint64_t range[2] = {offset, length};
+        return ::ioctl(direct_.get(), BLKZEROOUT, range) == 0;
+    }
+    return ::fallocate(cached_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+                       static_cast<off_t>(offset), static_cast<off_t>(length)) == 0;
+}
+
+Result<bool> FileDevice::reads_as_zero(std::uint64_t offset, std::uint64_t length) {
+    const AlignedBuffer buffer(std::min<std::uint64_t>(length, transfer_bytes_max));
+    while (length > 0) {
+        const auto piece = buffer.first(std::min<std::uint64_t>(length, transfer_bytes_max));
+        TRY_VOID(read(offset, piece));
+        if (!is_zero(piece)) return false;
+        offset += piece.size();
+        length -= piece.size();
+    }
+    return true;
+}
+
+Result<> FileDevice::write_plain_zeroes(std::uint64_t offset, std::uint64_t length) {
+    const AlignedBuffer zeroes(std::min<std::uint64_t>(length, transfer_bytes_max));
+    const auto all = zeroes.first(std::min<std::uint64_t>(length, transfer_bytes_max));
+    std::fill(all.begin(), all.end(), std::uint8_t{0});
+    while (length > 0) {
+        const auto piece = all.first(std::min<std::uint64_t>(length, all.size()));
+        TRY_VOID(write(offset, piece));
+        offset += piece.size();
+        length -= piece.size();
+    }
+    return {};
+}
+
+Result<> FileDevice::write_zeroes(std::uint64_t offset, std::uint64_t length) {
+    assert_range(facts_, offset, length);
+    if (length == 0) return {};
+    if (zeroing_ == Zeroing::unusable || !zero_by_device(offset, length))
+        return write_plain_zeroes(offset, length);
+    if (zeroing_ == Zeroing::proven) return {};
+    // Some devices accept the command and keep the data: believe the first one only after a look.
+    TRY(const bool zero, reads_as_zero(offset, length));
+    zeroing_ = zero ? Zeroing::proven : Zeroing::unusable;
+    if (zero) return {};
+    return write_plain_zeroes(offset, length);
+}
+
+Result<> FileDevice::flush() {
+    if (::fdatasync(cached_.valid() ? cached_.get() : direct_.get()) != 0)
+        return failed(errno, "flush", 0, facts_.size_bytes);
+    return {};
+}
+
+Result<std::uint64_t> FileDevice::present_size_bytes() {
+    if (facts_.is_block_device) {
+        std::uint64_t bytes = 0;
+        if (::ioctl(direct_.get(), BLKGETSIZE64, &bytes) != 0)
+            return failed(errno, "size", 0, facts_.size_bytes);
+        return bytes;
+    }
+
+    struct stat status {};
+
+    if (::fstat(cached_.get(), &status) != 0) return failed(errno, "size", 0, facts_.size_bytes);
+    return static_cast<std::uint64_t>(status.st_size);
+}
+
+Result<Fd> open_fd(const std::string& path, int flags) {
+    Fd fd(::open(path.c_str(), flags | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (!fd.valid()) return errno_error(errno, "open", path);
+    return fd;
+}
+
+Result<std::unique_ptr<BlockDevice>> open_block_device(DeviceFacts facts, dev_t number, int flags) {
+    TRY(Fd direct, open_fd(facts.path, flags | O_DIRECT));
+    int sector_bytes = 0;
+    if (::ioctl(direct.get(), BLKGETSIZE64, &facts.size_bytes) != 0)
+        return errno_error(errno, "size of", facts.path);
+    if (::ioctl(direct.get(), BLKSSZGET, &sector_bytes) != 0)
+        return errno_error(errno, "sector size of", facts.path);
+    facts.sector_bytes = static_cast<std::uint32_t>(sector_bytes);
+    facts.is_block_device = true;
+    facts.major = ::major(number);
+    facts.minor = ::minor(number);
+    facts.identity = block_device_identity(facts.major, facts.minor);
+    return std::make_unique<FileDevice>(std::move(facts), std::move(direct), Fd());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<BlockDevice>> open_device(const std::string& path, Access access) {
+    const int flags = access == Access::read_only ? O_RDONLY : O_RDWR;
+
+    struct stat status {};
+
+    if (::stat(path.c_str(), &status) != 0) return errno_error(errno, "open", path);
+    DeviceFacts facts;
+    facts.path = path;
+    if (S_ISBLK(status.st_mode)) return open_block_device(std::move(facts), status.st_rdev, flags);
+    if (!S_ISREG(status.st_mode))
+        return Error(Errc::unsupported, "not_a_disk",
+                     path + " is neither a block device nor an image file", {},
+                     "name a whole disk, for example /dev/vdb, or an image file");
+    TRY(Fd cached, open_fd(path, flags));
+    if (::fstat(cached.get(), &status) != 0) return errno_error(errno, "size of", path);
+    facts.size_bytes = static_cast<std::uint64_t>(status.st_size);
+    facts.identity = file_identity(status.st_dev, status.st_ino);
+    // tmpfs and some network file systems refuse O_DIRECT; the page cache of a plain file is
+    // coherent.
+    Fd direct(::open(path.c_str(), flags | O_DIRECT | O_CLOEXEC));
+    return std::make_unique<FileDevice>(std::move(facts), std::move(direct), std::move(cached));
+}
+
+}  // namespace drover::replicator

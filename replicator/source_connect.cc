@@ -1,0 +1,124 @@
+#include "replicator/source_connect.h"
+
+#include "replicator/peer_codec.h"
+
+#include <algorithm>
+
+namespace drover::replicator {
+namespace {
+
+/// Bits that will be taken again were counted as changed once already.
+void requeue(SourceJob& job, std::size_t disk, std::uint64_t parity) {
+    BlockMap pending = job.state.pending(disk, parity);
+    if (job.state.phase(disk) == CopyPhase::tracked) {
+        const std::uint64_t counted = job.state.counter(Counter::bytes_changed);
+        const std::uint64_t again = std::min(counted, pending.count() * block_bytes);
+        job.state.set(Counter::bytes_changed, counted - again);
+    }
+    job.tracker(disk).dirty().merge(pending);
+    pending.clear_all();
+}
+
+bool is_ours(const SourceJob& job, const PeerCheckpoint& checkpoint) {
+    const std::uint64_t acked = job.state.acked_batch();
+    return checkpoint.state == CheckpointState::syncing &&
+           checkpoint.generation == job.state.generation() &&
+           (checkpoint.batch == acked || checkpoint.batch == acked + 1);
+}
+
+void go_on(SourceJob& job, const PeerCheckpoint& checkpoint) {
+    // Durable, only its acknowledgement was lost: its blocks need not go again.
+    if (checkpoint.batch > job.state.acked_batch()) {
+        for (std::size_t i = 0; i < job.disks(); ++i)
+            job.state.pending(i, checkpoint.batch).clear_all();
+    }
+    job.state.set_acked_batch(checkpoint.batch, true);
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        requeue(job, i, 0);
+        requeue(job, i, 1);
+        const CopyPhase phase = job.state.phase(i);
+        if (phase != CopyPhase::mirroring && phase != CopyPhase::catching_up) continue;
+        job.state.set_cursor(i, checkpoint.mirrored_upto[i]);
+        if (checkpoint.mirrored_upto[i] == job.size(i)) job.state.set_phase(i, CopyPhase::tracked);
+    }
+    const std::uint64_t backlog = total_backlog(job);
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < job.disks(); ++i) total += job.size(i);
+    job.state.set(Counter::bytes_resumed, total - std::min(total, backlog));
+}
+
+void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
+    if (job.state.is_known_to_target()) {
+        job.state.renew_generation(job.random.uuid());
+        job.report.generation_gone(0, "the target no longer holds this generation of the copy");
+    }
+    job.state.set_acked_batch(checkpoint.batch, false);
+    job.state.set(Counter::bytes_resumed, 0);
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        requeue(job, i, 0);
+        requeue(job, i, 1);
+        job.state.set_cursor(i, 0);
+        if (checkpoint.is_blank()) {
+            job.tracker(i).dirty().set_all();
+            job.state.set_phase(i, CopyPhase::mirroring);
+        } else {
+            job.state.set_phase(i, CopyPhase::comparing);
+        }
+    }
+}
+
+Result<> check_welcome(SourceJob& job, const PeerWelcome& welcome) {
+    if (welcome.version != peer_version || welcome.mode != JournalMode::direct)
+        return Error(Errc::unsupported, "version_mismatch",
+                     "the target chose a protocol that was not offered");
+    if (welcome.sizes_bytes.size() != job.disks() ||
+        welcome.checkpoint.mirrored_upto.size() != job.disks())
+        return Error(Errc::invalid, "ticket_mismatch",
+                     "the target speaks of another number of disks");
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        if (welcome.sizes_bytes[i] >= job.size(i) &&
+            welcome.checkpoint.mirrored_upto[i] <= job.size(i))
+            continue;
+        return Error(Errc::invalid, "target_too_small",
+                     "disk " + std::to_string(i) + " of the target has " +
+                         std::to_string(welcome.sizes_bytes[i]) + " bytes, the source " +
+                         std::to_string(job.size(i)),
+                     "both disks; nothing was written",
+                     "provide a target disk of at least the source's size");
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel& control,
+                                                     wire::Link& bulk) {
+    const Wishes::Desired desired = job.wishes.desired();
+    job.serial = desired.ticket.serial;
+    PeerHello hello;
+    hello.ticket = desired.ticket;
+    hello.generation = job.state.generation();
+    hello.boot_id = job.config.boot_id;
+    hello.resume = job.state.is_known_to_target();
+    hello.overwrite_acknowledged = desired.overwrite_acknowledged;
+    hello.capabilities = {"bulk.raw", "bulk.zero", "mode.direct"};
+    TRY_VOID(control.send(hello));
+    TRY(const PeerWelcome welcome, control.expect<PeerWelcome>());
+    TRY_VOID(check_welcome(job, welcome));
+    if (is_ours(job, welcome.checkpoint)) {
+        go_on(job, welcome.checkpoint);
+    } else {
+        start_over(job, welcome.checkpoint);
+    }
+    const Bytes first = encode(BulkHello{welcome.session_id, desired.ticket});
+    if (const auto sent = bulk.send(first); !sent) return control.reason_behind(sent.error());
+    std::vector<std::uint64_t> mirrored_upto;
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        const bool whole = job.state.phase(i) == CopyPhase::tracked;
+        const bool comparing = job.state.phase(i) == CopyPhase::comparing;
+        mirrored_upto.push_back(whole ? job.size(i) : comparing ? 0 : job.state.cursor(i));
+    }
+    return mirrored_upto;
+}
+
+}  // namespace drover::replicator

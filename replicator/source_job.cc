@@ -1,0 +1,60 @@
+#include "replicator/source_job.h"
+
+#include "replicator/pass_plan.h"
+
+#include <numeric>
+
+namespace drover::replicator {
+
+namespace {
+
+std::vector<std::uint64_t> sizes_of(const SourceConfig& config) {
+    std::vector<std::uint64_t> sizes;
+    for (const SourceDisk& disk : config.disks) sizes.push_back(disk.device->facts().size_bytes);
+    return sizes;
+}
+
+}  // namespace
+
+SourceJob::SourceJob(SourceConfig given, SourceState earlier, SourceObserver& observer, Clock& time,
+                     Random& randomness)
+    : config(std::move(given)),
+      state(std::move(earlier)),
+      wishes({config.ticket, config.mode, config.limits, config.overwrite_acknowledged}),
+      report(config.ticket.job, sizes_of(config), config.backlog_bytes_max, state, observer, time),
+      clock(time),
+      random(randomness) {}
+
+std::uint64_t backlog_of(SourceJob& job, std::size_t disk) {
+    const std::uint64_t size = job.size(disk);
+    const CopyPhase phase = job.state.phase(disk);
+    if (phase == CopyPhase::unknown || phase == CopyPhase::comparing) return size;
+    const std::uint64_t blocks = count_union(job.tracker(disk).dirty(), job.state.pending(disk, 0),
+                                             job.state.pending(disk, 1));
+    return std::min(size, blocks * block_bytes);
+}
+
+SourceReport::Backlogs backlogs_of(SourceJob& job) {
+    SourceReport::Backlogs backlogs;
+    for (std::size_t i = 0; i < job.disks(); ++i) backlogs.push_back(backlog_of(job, i));
+    return backlogs;
+}
+
+std::uint64_t total_backlog(SourceJob& job) {
+    const auto backlogs = backlogs_of(job);
+    return std::accumulate(backlogs.begin(), backlogs.end(), std::uint64_t{0});
+}
+
+void report_progress(SourceJob& job) {
+    if (job.report.is_due()) job.report.progress(backlogs_of(job));
+}
+
+void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {
+    // First the phase: killed in between, the disk is compared although the target knows it.
+    job.state.set_cursor(disk, 0);
+    job.state.set_phase(disk, CopyPhase::comparing);
+    job.state.renew_generation(job.random.uuid());
+    job.report.generation_gone(static_cast<std::uint32_t>(disk), cause);
+}
+
+}  // namespace drover::replicator

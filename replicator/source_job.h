@@ -1,0 +1,57 @@
+/// Everything of one source replica that outlives a connection, for the functions that do its work:
+/// source_connect.h, source_pass.h, source_compare.h, source_verify.h.
+#pragma once
+
+#include "replicator/rate_limit.h"
+#include "replicator/source_report.h"
+#include "replicator/wishes.h"
+
+#include <atomic>
+#include <mutex>
+
+namespace drover::replicator {
+
+struct SourceJob {
+    SourceJob(SourceConfig given, SourceState earlier, SourceObserver& observer, Clock& time,
+              Random& randomness);
+
+    SourceConfig config;  ///< as given; what may change is in `wishes`
+    SourceState state;
+    Wishes wishes;
+    SourceReport report;
+    Clock& clock;
+    Random& random;
+    std::mutex tracker_mutex;  ///< around refresh, observe, audit and seq of the trackers
+    /// Disks (one bit each) whose audit was lost while another thread looked.
+    std::atomic<std::uint32_t> lost_disks = 0;
+    RateLimit rate;
+    std::uint64_t serial = 0;  ///< of the ticket that the present connection shows
+
+    [[nodiscard]] BlockDevice& device(std::size_t disk) { return *config.disks[disk].device; }
+
+    [[nodiscard]] ChangeTracker& tracker(std::size_t disk) { return *config.disks[disk].tracker; }
+
+    [[nodiscard]] std::uint64_t size(std::size_t disk) { return device(disk).facts().size_bytes; }
+
+    [[nodiscard]] std::size_t disks() const { return config.disks.size(); }
+
+    /// The present step should end soon: stopped, a newer ticket, or no passes wanted any more.
+    [[nodiscard]] bool interrupted() const {
+        return wishes.is_over(serial) || !wishes.wants_passes();
+    }
+};
+
+/// Bytes of a disk not known to be durable on the target; all of it while that is unknown.
+/// Thread-safe.
+[[nodiscard]] std::uint64_t backlog_of(SourceJob& job, std::size_t disk);
+[[nodiscard]] SourceReport::Backlogs backlogs_of(SourceJob& job);
+[[nodiscard]] std::uint64_t total_backlog(SourceJob& job);
+
+/// Passes on the figures if they are due.
+void report_progress(SourceJob& job);
+
+/// A disk whose content on the target is no longer known starts over with a comparison, under a new
+/// generation.
+void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause);
+
+}  // namespace drover::replicator

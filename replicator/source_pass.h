@@ -1,0 +1,26 @@
+/// One pass over the disks: bring the trackers up to date, take what is dirty, read it, send it,
+/// commit. The first sweep of a disk is the same walk with a durable cursor.
+#pragma once
+
+#include "replicator/batch_stream.h"
+#include "replicator/source_job.h"
+
+namespace drover::replicator {
+
+struct PassFacts {
+    std::uint64_t backlog_bytes = 0;  ///< when it began
+    std::uint64_t sent_bytes = 0;     ///< payload
+    std::int64_t refresh_ms = 0;      ///< what bringing the trackers up to date took
+    bool is_complete = false;         ///< false: interrupted, everything sent was committed
+    bool is_audited = false;          ///< every tracker's audit was exact
+};
+
+/// Returns with everything it sent acknowledged. Disks must be past comparing. Errors: io (a disk
+/// of the source failed or changed its size), those of the links, whatever the target refuses with.
+[[nodiscard]] Result<PassFacts> run_pass(SourceJob& job, BatchStream& stream);
+
+/// Refreshes and audits the trackers of disks that are past their first sweep. Returns whether
+/// every audit was exact. A lost audit sends its disk back to comparing.
+[[nodiscard]] Result<bool> refresh_trackers(SourceJob& job);
+
+}  // namespace drover::replicator

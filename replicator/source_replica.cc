@@ -1,0 +1,343 @@
+#include "replicator/source_replica.h"
+
+#include "base/log.h"
+#include "replicator/batch_stream.h"
+#include "replicator/peer_channel.h"
+#include "replicator/source_compare.h"
+#include "replicator/source_connect.h"
+#include "replicator/source_pass.h"
+#include "replicator/source_verify.h"
+
+#include <algorithm>
+#include <thread>
+
+namespace drover::replicator {
+namespace {
+
+constexpr std::int64_t idle_pause_ms = 50;
+/// A scan costs what the disk's size costs: at most a quarter of the time is spent on it.
+constexpr std::int64_t scan_pause_factor = 3;
+constexpr std::int64_t scan_pause_ms_min = 100;
+constexpr std::int64_t scan_pause_ms_max = 10'000;
+constexpr std::int64_t busy_pause_ms = 2;
+/// After a pass that sent more than this, the next one follows at once.
+constexpr std::uint64_t idle_sent_bytes_max = 1U << 20;
+constexpr std::int64_t ping_every_ms = 1'000;
+constexpr std::int64_t backoff_ms_min = 100;
+constexpr std::int64_t backoff_ms_max = 5'000;
+constexpr int audit_attempts_max = 200;
+
+class Source final : public SourceReplica {
+  public:
+    Source(SourceConfig config, SourceState state, SourceObserver& observer, Clock& clock,
+           Random& random)
+        : job_(std::move(config), std::move(state), observer, clock, random),
+          thread_([this] { run(); }) {}
+
+    ~Source() override {
+        job_.wishes.stop();
+        if (thread_.joinable()) thread_.join();
+    }
+
+    void update(const Ticket& ticket, ReplicateMode mode, const Limits& limits,
+                bool overwrite_acknowledged) override {
+        if (ticket.job != job_.config.ticket.job) return;
+        job_.wishes.update({ticket, mode, limits, overwrite_acknowledged});
+    }
+
+    [[nodiscard]] std::uint64_t backlog_bytes() override { return total_backlog(job_); }
+
+    [[nodiscard]] Result<> settle(std::uint64_t backlog_bytes_max,
+                                  std::int64_t timeout_ms) override {
+        return job_.wishes.wait_settled(backlog_bytes_max, timeout_ms);
+    }
+
+    [[nodiscard]] Result<FenceMark> fence_mark() override;
+    [[nodiscard]] Result<DrainDone> drain(std::span<const ByteRange> repair) override;
+
+    [[nodiscard]] Result<VerifyDone> verify() override { return job_.wishes.wait_verified(); }
+
+    void stop() override { job_.wishes.stop(); }
+
+    void forget() override;
+
+  private:
+    void run();
+    [[nodiscard]] Result<> connect_and_serve();
+    [[nodiscard]] Result<> serve(PeerChannel& control, wire::Link& bulk);
+    [[nodiscard]] Result<> step(PeerChannel& control, BatchStream& stream);
+    [[nodiscard]] Result<> end_drain(BatchStream& stream, const PassFacts& facts);
+    [[nodiscard]] Result<> ping_if_due(PeerChannel& control);
+    void enter_by_phases();
+    void note_failure(const Error& error);
+    [[nodiscard]] std::int64_t pause_after(const PassFacts& facts);
+    void rest(std::int64_t ms);
+    [[nodiscard]] bool all_tracked() const;
+    [[nodiscard]] std::uint64_t payload_sent() const;
+    [[nodiscard]] Result<> audit_disk(std::size_t disk);
+
+    SourceJob job_;
+    std::int64_t backoff_ms_ = backoff_ms_min;
+    SteadyMillis pinged_ms_ = 0;
+    std::optional<std::uint64_t> drain_base_;  ///< payload_sent() when the drain began
+    std::thread thread_;                       ///< last: starts when everything else stands
+};
+
+// ---- the thread ----
+
+void Source::run() {
+    if (job_.state.lost_earlier()) {
+        const auto lost = std::find_if(job_.config.disks.begin(), job_.config.disks.end(),
+                                       [](const SourceDisk& d) { return !d.tracker->resumed(); });
+        const auto index = lost == job_.config.disks.end() ? 0 : lost - job_.config.disks.begin();
+        job_.report.generation_gone(static_cast<std::uint32_t>(index),
+                                    "changes were not tracked without a gap since the last run");
+    }
+    while (!job_.wishes.stopped()) {
+        if (job_.wishes.is_quiet()) {
+            job_.report.enter(DataState::paused, backlogs_of(job_));
+            rest(progress_every_ms);
+            continue;
+        }
+        const auto served = connect_and_serve();
+        if (served || job_.wishes.stopped()) continue;
+        // A newer ticket ended the connection: nothing is wrong.
+        if (job_.serial != 0 && job_.wishes.is_over(job_.serial)) continue;
+        note_failure(served.error());
+        const auto jitter =
+            static_cast<std::int64_t>(job_.random.below(static_cast<std::uint64_t>(backoff_ms_)));
+        rest(backoff_ms_ / 2 + jitter);
+        backoff_ms_ = std::min(2 * backoff_ms_, backoff_ms_max);
+    }
+}
+
+void Source::note_failure(const Error& error) {
+    log::info("replicator", "source connection ended: " + error.text(),
+              "job=" + uuid_text(job_.config.ticket.job));
+    job_.report.set_detail(error.text());
+    job_.report.enter(is_passing(error) ? DataState::disconnected : DataState::stalled,
+                      backlogs_of(job_));
+    if (is_passing(error)) return;
+    // Trying again would not help whoever waits: they get the reason.
+    drain_base_.reset();
+    job_.wishes.finish_drain(error);
+    job_.wishes.finish_verify(error);
+}
+
+Result<> Source::connect_and_serve() {
+    TRY(PeerLinks links, job_.config.dial());
+    if (!job_.wishes.attach(*links.control, *links.bulk)) return {};
+    PeerChannel control(*links.control, job_.config.ack_timeout_ms);
+    const auto served = serve(control, *links.bulk);
+    job_.wishes.detach();
+    return served;
+}
+
+Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
+    TRY(auto mirrored_upto, connect_to_target(job_, control, bulk));
+    BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto));
+    job_.report.set_detail({});
+    enter_by_phases();
+    if (all_tracked()) job_.report.mirror_done(job_.state.generation());
+    pinged_ms_ = job_.clock.steady_ms();
+    for (;;) {
+        if (job_.wishes.is_over(job_.serial) || job_.wishes.is_quiet()) return {};
+        if (job_.wishes.verify_wanted()) {
+            TRY(VerifyDone done, verify_disks(job_, control));
+            job_.wishes.finish_verify(std::move(done));
+        } else if (job_.wishes.wants_passes()) {
+            TRY_VOID(step(control, stream));
+            backoff_ms_ = backoff_ms_min;
+        } else {
+            rest(progress_every_ms);
+        }
+        TRY_VOID(ping_if_due(control));
+    }
+}
+
+Result<> Source::step(PeerChannel& control, BatchStream& stream) {
+    const bool drains = job_.wishes.drain_wanted();
+    if (drains && !drain_base_) drain_base_ = payload_sent();
+    enter_by_phases();
+    TRY(const bool compared, compare_disks(job_, control, stream));
+    if (!compared) return {};
+    enter_by_phases();
+    const bool was_tracked = all_tracked();
+    job_.wishes.note_pass_begun();
+    TRY(const PassFacts facts, run_pass(job_, stream));
+    if (was_tracked && all_tracked()) {
+        job_.report.pass(facts.backlog_bytes, backlogs_of(job_));
+        job_.wishes.note_pass(facts.backlog_bytes);
+        if (drains) TRY_VOID(end_drain(stream, facts));
+    }
+    report_progress(job_);
+    if (const std::int64_t ms = pause_after(facts); ms > 0) rest(ms);
+    return {};
+}
+
+/// The drain is over when a pass began with nothing left, by an exact audit, and a last flush and
+/// checkpoint on the target were acknowledged.
+Result<> Source::end_drain(BatchStream& stream, const PassFacts& facts) {
+    const bool is_clean = facts.is_complete && facts.is_audited && facts.backlog_bytes == 0 &&
+                          total_backlog(job_) == 0;
+    if (!is_clean) return {};
+    TRY_VOID(stream.finish(true));
+    job_.report.progress(backlogs_of(job_));
+    job_.wishes.finish_drain(DrainDone{job_.state.acked_batch(), payload_sent() - *drain_base_});
+    drain_base_.reset();
+    return {};
+}
+
+Result<> Source::ping_if_due(PeerChannel& control) {
+    if (job_.clock.steady_ms() - pinged_ms_ < ping_every_ms) return {};
+    TRY_VOID(control.send(Ping{}));
+    TRY_VOID(control.expect<Pong>());
+    pinged_ms_ = job_.clock.steady_ms();
+    return {};
+}
+
+// ---- small decisions ----
+
+bool Source::all_tracked() const {
+    for (std::size_t i = 0; i < job_.disks(); ++i) {
+        if (job_.state.phase(i) != CopyPhase::tracked) return false;
+    }
+    return true;
+}
+
+std::uint64_t Source::payload_sent() const {
+    return job_.state.counter(Counter::bytes_sent_mirror) +
+           job_.state.counter(Counter::bytes_sent_sync);
+}
+
+void Source::enter_by_phases() {
+    const auto any = [this](CopyPhase phase) {
+        for (std::size_t i = 0; i < job_.disks(); ++i) {
+            if (job_.state.phase(i) == phase) return true;
+        }
+        return false;
+    };
+    const auto backlogs = backlogs_of(job_);
+    if (any(CopyPhase::comparing)) return job_.report.enter(DataState::rescanning, backlogs);
+    if (any(CopyPhase::mirroring)) return job_.report.enter(DataState::mirroring, backlogs);
+    if (any(CopyPhase::catching_up) || !job_.report.counts_passes())
+        job_.report.enter(DataState::catching_up, backlogs);
+}
+
+std::int64_t Source::pause_after(const PassFacts& facts) {
+    if (!facts.is_complete || !all_tracked()) return 0;
+    if (job_.wishes.is_hurried()) return facts.is_audited ? 0 : busy_pause_ms;
+    bool scans = false;
+    for (std::size_t i = 0; i < job_.disks(); ++i)
+        scans = scans || job_.tracker(i).kind() == "scan";
+    if (scans)
+        return std::clamp(scan_pause_factor * facts.refresh_ms, scan_pause_ms_min,
+                          scan_pause_ms_max);
+    return facts.sent_bytes > idle_sent_bytes_max ? 0 : idle_pause_ms;
+}
+
+void Source::rest(std::int64_t ms) {
+    const SteadyMillis until = job_.clock.steady_ms() + ms;
+    for (;;) {
+        const std::int64_t left = until - job_.clock.steady_ms();
+        if (left <= 0 || job_.wishes.pause(std::min(left, progress_every_ms))) return;
+        report_progress(job_);
+    }
+}
+
+// ---- for other threads ----
+
+/// Waits out writes that complete while looking.
+Result<> Source::audit_disk(std::size_t disk) {
+    for (int attempt = 0; attempt < audit_attempts_max; ++attempt) {
+        TRY(const Audit audit, job_.tracker(disk).audit());
+        if (audit.verdict == Audit::Verdict::exact) return {};
+        if (audit.verdict == Audit::Verdict::repaired) {
+            job_.state.add(Counter::tracker_losses, 1);
+            return {};
+        }
+        if (audit.verdict == Audit::Verdict::lost) {
+            job_.state.add(Counter::tracker_losses, 1);
+            job_.lost_disks |= std::uint32_t{1} << disk;
+            return Error(Errc::unavailable, "tracker_lost",
+                         "events of the change tracker were lost: " + audit.detail,
+                         "everything copied so far; the disk is compared as a whole",
+                         "cut over again when the job is in sync");
+        }
+        std::this_thread::sleep_for(std::chrono::milliseconds(busy_pause_ms));
+    }
+    return Error(Errc::unavailable, "disk_busy",
+                 job_.device(disk).facts().path + " is still being written", "the copy",
+                 "stop whatever writes to it");
+}
+
+Result<FenceMark> Source::fence_mark() {
+    const std::lock_guard lock(job_.tracker_mutex);
+    FenceMark mark;
+    for (std::size_t i = 0; i < job_.disks(); ++i) {
+        TRY_VOID(job_.tracker(i).refresh());
+        TRY_VOID(audit_disk(i));
+        mark.seq_of_disk.push_back(job_.tracker(i).seq());
+        mark.tracker_seq += mark.seq_of_disk.back();
+    }
+    return mark;
+}
+
+Result<DrainDone> Source::drain(std::span<const ByteRange> repair) {
+    for (const ByteRange& range : repair) {
+        const bool fits = range.disk < job_.disks() && range.length <= job_.size(range.disk) &&
+                          range.offset <= job_.size(range.disk) - range.length;
+        if (!fits) return Error(Errc::invalid, "bad_range", "a range to repair is beyond its disk");
+        if (range.length == 0) continue;
+        const std::uint64_t first = range.offset / block_bytes;
+        job_.tracker(range.disk).dirty().set(first, blocks_of(range.offset + range.length) - first);
+    }
+    return job_.wishes.wait_drained();
+}
+
+void Source::forget() {
+    job_.wishes.stop();
+    if (thread_.joinable()) thread_.join();
+    for (std::size_t i = 0; i < job_.disks(); ++i) job_.tracker(i).forget();
+    job_.state.forget();
+}
+
+Result<> check_config(const SourceConfig& config) {
+    const std::size_t count = config.disks.size();
+    if (count == 0 || count > disks_max || config.ticket.disks.size() != count ||
+        config.ticket.sizes_bytes.size() != count)
+        return Error(Errc::invalid, "ticket_mismatch",
+                     "the ticket names another number of disks than are open here");
+    for (std::size_t i = 0; i < count; ++i) {
+        const DeviceFacts& facts = config.disks[i].device->facts();
+        if (facts.size_bytes == config.ticket.sizes_bytes[i]) continue;
+        return Error(Errc::invalid, "disk_resized",
+                     facts.path + " has " + std::to_string(facts.size_bytes) +
+                         " bytes; the job was planned with " +
+                         std::to_string(config.ticket.sizes_bytes[i]),
+                     "what was copied before", "plan the job again with the new size");
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<SourceReplica>> open_source_replica(SourceConfig config,
+                                                           SourceObserver& observer, Clock& clock,
+                                                           Random& random) {
+    TRY_VOID(check_config(config));
+    SourceStateKey key;
+    key.job = config.ticket.job;
+    key.boot_id = config.boot_id;
+    key.trackers_resumed = true;
+    for (const SourceDisk& disk : config.disks) {
+        key.sizes_bytes.push_back(disk.device->facts().size_bytes);
+        key.tracker_generations.push_back(disk.tracker->generation());
+        key.trackers_resumed = key.trackers_resumed && disk.tracker->resumed();
+    }
+    TRY(SourceState state, SourceState::open(config.state_directory, key, random.uuid()));
+    return std::unique_ptr<SourceReplica>(
+        std::make_unique<Source>(std::move(config), std::move(state), observer, clock, random));
+}
+
+}  // namespace drover::replicator

@@ -1,0 +1,60 @@
+/// What the replica tells its observer: state changes at once, figures at most every 500 ms. Used
+/// by the replica's thread only.
+#pragma once
+
+#include "replicator/data_state.h"
+#include "replicator/source_replica.h"
+#include "replicator/source_state.h"
+
+#include <optional>
+#include <string>
+
+namespace drover::replicator {
+
+constexpr std::int64_t progress_every_ms = 500;
+
+class SourceReport {
+  public:
+    SourceReport(const JobId& job, std::vector<std::uint64_t> sizes_bytes,
+                 std::uint64_t backlog_bytes_max, const SourceState& state,
+                 SourceObserver& observer, Clock& clock)
+        : job_(job),
+          sizes_bytes_(std::move(sizes_bytes)),
+          state_(state),
+          observer_(observer),
+          clock_(clock),
+          logic_(backlog_bytes_max) {}
+
+    /// `backlogs`: per disk, as backlog_of() gives them.
+    using Backlogs = std::vector<std::uint64_t>;
+
+    void enter(DataState state, const Backlogs& backlogs);
+    void pass(std::uint64_t backlog_bytes, const Backlogs& backlogs);
+    /// The state is one that passes lead to; entering catching_up would lose their count.
+    [[nodiscard]] bool counts_passes() const;
+
+    /// The last thing that went wrong; empty when well again. Shown with the figures.
+    void set_detail(std::string detail) { detail_ = std::move(detail); }
+
+    void mirror_done(const Generation& generation);
+    void generation_gone(std::uint32_t disk, const std::string& cause);
+
+    [[nodiscard]] bool is_due() const;
+    void progress(const Backlogs& backlogs);
+
+  private:
+    void tell(DataState before, const Backlogs& backlogs);
+
+    const JobId job_;
+    const std::vector<std::uint64_t> sizes_bytes_;
+    const SourceState& state_;
+    SourceObserver& observer_;
+    Clock& clock_;
+    DataStateLogic logic_;
+    std::string detail_;
+    std::optional<Generation> mirror_told_;
+    std::optional<SteadyMillis> told_ms_;
+    std::uint64_t told_bytes_ = 0;
+};
+
+}  // namespace drover::replicator

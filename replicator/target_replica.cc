@@ -1,0 +1,226 @@
+#include "replicator/target_replica.h"
+
+#include "base/log.h"
+#include "replicator/peer_codec.h"
+#include "replicator/target_admission.h"
+#include "replicator/target_session.h"
+
+#include <list>
+#include <thread>
+
+namespace drover::replicator {
+namespace {
+
+class Target final : public TargetReplica {
+  public:
+    Target(std::unique_ptr<TargetState> state, const TargetConfig& config, Clock& clock,
+           Random& random)
+        : state_(std::move(state)),
+          clock_(clock),
+          random_(random),
+          ticket_(config.ticket),
+          overwrite_acknowledged_(config.overwrite_acknowledged) {}
+
+    ~Target() override;
+
+    void serve_control(std::unique_ptr<wire::Link> link, Bytes hello) override;
+    void serve_bulk(std::unique_ptr<wire::Link> link, Bytes hello) override;
+    void update(const Ticket& ticket, bool overwrite_acknowledged) override;
+    [[nodiscard]] TargetProgress progress() override;
+    [[nodiscard]] Result<> promote() override;
+    void forget() override;
+
+  private:
+    struct Worker {
+        std::thread thread;
+        bool finished = false;  ///< guarded by mutex_
+    };
+
+    void serve(std::unique_ptr<wire::Link> link, const Bytes& hello);
+    [[nodiscard]] Result<std::shared_ptr<TargetSession>> begin_session(
+        std::unique_ptr<wire::Link>& link, const Bytes& hello);
+    [[nodiscard]] Result<Checkpoint> admit_now(const PeerHello& hello);
+    void end_session();
+    void join_finished();
+
+    std::unique_ptr<TargetState> state_;
+    Clock& clock_;
+    Random& random_;
+
+    /// Held while a session is begun or ended for good: sessions follow one another, never overlap.
+    std::mutex admission_mutex_;
+
+    std::mutex mutex_;
+    Ticket ticket_;
+    bool overwrite_acknowledged_;
+    bool closed_ = false;  ///< destroyed or forgotten: no more sessions
+    /// Shared: a bulk link may be handed over while the control thread ends the session.
+    std::shared_ptr<TargetSession> session_;
+    std::list<Worker> workers_;
+};
+
+Target::~Target() {
+    {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+    }
+    {
+        const std::lock_guard admission(admission_mutex_);
+        end_session();
+    }
+    // After closed_ no worker is added, so the list can be walked without the lock.
+    for (Worker& worker : workers_) worker.thread.join();
+}
+
+void Target::join_finished() {
+    const std::lock_guard lock(mutex_);
+    for (auto worker = workers_.begin(); worker != workers_.end();) {
+        if (!worker->finished) {
+            ++worker;
+            continue;
+        }
+        worker->thread.join();
+        worker = workers_.erase(worker);
+    }
+}
+
+void Target::serve_control(std::unique_ptr<wire::Link> link, Bytes hello) {
+    join_finished();
+    const std::lock_guard lock(mutex_);
+    if (closed_) return;
+    Worker& worker = workers_.emplace_back();
+    worker.thread =
+        std::thread([this, &worker, hello = std::move(hello), own = std::move(link)]() mutable {
+            serve(std::move(own), hello);
+            const std::lock_guard finished(mutex_);
+            worker.finished = true;
+        });
+}
+
+void Target::serve(std::unique_ptr<wire::Link> link, const Bytes& hello) {
+    std::shared_ptr<TargetSession> session;
+    {
+        const std::lock_guard admission(admission_mutex_);
+        auto begun = begin_session(link, hello);
+        if (!begun) {
+            log::info("replicator", "a source was refused: " + begun.error().text());
+            // If the source is gone already, nobody misses the reason.
+            if (link) (void)link->send(encode(TargetMessage(PeerRefused{begun.error()})));
+            return;
+        }
+        session = *begun;
+    }
+    session->run();
+}
+
+Result<Checkpoint> Target::admit_now(const PeerHello& hello) {
+    const Checkpoint checkpoint = state_->checkpoint();
+    const std::lock_guard lock(mutex_);
+    if (closed_) return Error(Errc::unavailable, "job_not_here", "this target is being closed");
+    return admit({ticket_, overwrite_acknowledged_, checkpoint, state_->disk_sizes()}, hello);
+}
+
+Result<std::shared_ptr<TargetSession>> Target::begin_session(std::unique_ptr<wire::Link>& link,
+                                                             const Bytes& hello) {
+    TRY(const SourceMessage first, decode_source_message(hello));
+    const auto* asked = std::get_if<PeerHello>(&first);
+    if (asked == nullptr)
+        return Error(Errc::invalid, "bad_message", "the first message is not a hello");
+    // A hello that is refused must not disturb the session that works.
+    TRY_VOID(admit_now(*asked));
+    end_session();
+    TRY(const Checkpoint checkpoint, admit_now(*asked));
+    if (!(checkpoint == state_->checkpoint())) TRY_VOID(state_->replace(checkpoint));
+    PeerWelcome welcome;
+    welcome.session_id = random_.uuid();
+    welcome.checkpoint = checkpoint.for_peer();
+    welcome.sizes_bytes = state_->disk_sizes();
+    welcome.capabilities = {"bulk.raw", "bulk.zero", "mode.direct"};
+    auto session = std::make_shared<TargetSession>(*state_, welcome.session_id, std::move(link),
+                                                   asked->ticket.sizes_bytes, clock_);
+    {
+        // Before the welcome: the source answers it with a bulk link that must find the session.
+        const std::lock_guard lock(mutex_);
+        session_ = session;
+    }
+    session->welcome(welcome);
+    return session;
+}
+
+void Target::end_session() {
+    std::shared_ptr<TargetSession> old;
+    {
+        const std::lock_guard lock(mutex_);
+        old = std::move(session_);
+        session_ = nullptr;
+    }
+    if (!old) return;
+    old->abort();
+    old->wait_ended();
+}
+
+void Target::serve_bulk(std::unique_ptr<wire::Link> link, Bytes hello) {
+    const auto asked = decode_bulk_hello(hello);
+    const std::lock_guard lock(mutex_);
+    if (!asked || !session_ || session_->id() != asked->session_id) {
+        log::info("replicator", "a bulk link without a session was dropped");
+        return;
+    }
+    session_->take_bulk(std::move(link));
+}
+
+void Target::update(const Ticket& ticket, bool overwrite_acknowledged) {
+    const std::lock_guard lock(mutex_);
+    if (ticket.job != ticket_.job || ticket.serial < ticket_.serial) return;
+    ticket_ = ticket;
+    overwrite_acknowledged_ = overwrite_acknowledged;
+}
+
+TargetProgress Target::progress() {
+    const Checkpoint checkpoint = state_->checkpoint();
+    return {checkpoint.batch, state_->bytes_written, state_->frames_unverified,
+            checkpoint.state == CheckpointState::promoted};
+}
+
+Result<> Target::promote() {
+    const std::lock_guard admission(admission_mutex_);
+    end_session();
+    Checkpoint next = state_->checkpoint();
+    if (next.state != CheckpointState::promoted) {
+        next.state = CheckpointState::promoted;
+        next.generation = Generation();
+        for (CheckpointDisk& disk : next.disks) disk.mirrored_upto = 0;
+        const std::lock_guard lock(mutex_);
+        next.serial = std::max(next.serial, ticket_.serial);
+        TRY_VOID(state_->replace(next));
+    }
+    state_->close_disks();
+    return {};
+}
+
+void Target::forget() {
+    {
+        const std::lock_guard lock(mutex_);
+        closed_ = true;
+    }
+    const std::lock_guard admission(admission_mutex_);
+    end_session();
+    if (const auto removed = state_->remove_checkpoint(); !removed)
+        log::warn("replicator", "the checkpoint stays: " + removed.error().text());
+}
+
+}  // namespace
+
+Result<std::unique_ptr<TargetReplica>> open_target_replica(TargetConfig config, Clock& clock,
+                                                           Random& random) {
+    TRY(auto state, TargetState::open(config));
+    const bool may_overwrite =
+        config.overwrite_acknowledged && config.ticket.serial > state->checkpoint().serial;
+    // Promoted disks belong to somebody else: not even a descriptor of ours stays on them.
+    if (state->checkpoint().state == CheckpointState::promoted && !may_overwrite)
+        state->close_disks();
+    return std::unique_ptr<TargetReplica>(
+        std::make_unique<Target>(std::move(state), config, clock, random));
+}
+
+}  // namespace drover::replicator

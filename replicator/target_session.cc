@@ -1,0 +1,243 @@
+#include "replicator/target_session.h"
+
+#include "base/assert.h"
+#include "base/log.h"
+#include "replicator/disk_hash.h"
+#include "replicator/frame.h"
+#include "replicator/peer_codec.h"
+
+#include <chrono>
+
+namespace drover::replicator {
+namespace {
+
+/// A source scanning a large disk is silent for long; a dead one is replaced by its successor.
+constexpr std::int64_t idle_ms_max = 3'600'000;
+/// Longest silence on the bulk link while a commit waits for its frames.
+constexpr std::chrono::milliseconds frame_wait_max{30'000};
+/// The source hears at least this often that a long answer is being worked on.
+constexpr std::int64_t working_every_ms = 2'000;
+constexpr std::uint64_t hash_chunk_bytes_max = 1U << 20;
+constexpr std::uint64_t leaf_bytes_any = std::uint64_t{1} << 62;
+
+Error protocol_error(const std::string& why) {
+    return Error(Errc::invalid, "bad_message", "the source broke the protocol: " + why,
+                 "everything that was acknowledged",
+                 "check that both agents run matching versions");
+}
+
+}  // namespace
+
+TargetSession::TargetSession(TargetState& state, const Uuid& id,
+                             std::unique_ptr<wire::Link> control,
+                             std::vector<std::uint64_t> sizes_bytes, Clock& clock)
+    : state_(state),
+      id_(id),
+      sizes_bytes_(std::move(sizes_bytes)),
+      clock_(clock),
+      control_(std::move(control)),
+      account_(state.checkpoint().batch) {}
+
+TargetSession::~TargetSession() {
+    DROVER_ASSERT(!bulk_thread_.joinable());
+}
+
+void TargetSession::welcome(const PeerWelcome& message) {
+    if (const auto sent = send(message); !sent) abort();
+}
+
+void TargetSession::run() {
+    for (;;) {
+        const auto bytes = control_->receive(idle_ms_max);
+        if (!bytes) break;
+        const auto message = decode_source_message(*bytes);
+        const Result<> done = message ? answer(*message) : Result<>(message.error());
+        if (done) continue;
+        fail(done.error());
+        break;
+    }
+    abort();
+    // No new bulk thread starts after abort(), so this reads what will not change any more.
+    if (bulk_thread_.joinable()) bulk_thread_.join();
+    const std::lock_guard lock(mutex_);
+    state_.frames_unverified = 0;
+    ended_ = true;
+    changed_.notify_all();
+}
+
+void TargetSession::abort() {
+    const std::lock_guard lock(mutex_);
+    aborted_ = true;
+    control_->abort();
+    if (bulk_) bulk_->abort();
+    changed_.notify_all();
+}
+
+void TargetSession::wait_ended() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return ended_; });
+}
+
+void TargetSession::fail(const Error& error) {
+    log::warn("replicator", "target session ends: " + error.text());
+    // The reason first: an aborted link delivers nothing. If the source is gone, nobody misses it.
+    (void)send(PeerRefused{error});
+    const std::lock_guard lock(mutex_);
+    failed_ = true;
+    if (bulk_) bulk_->abort();
+    changed_.notify_all();
+}
+
+Result<> TargetSession::send(const TargetMessage& message) {
+    const std::lock_guard lock(send_mutex_);
+    spoke_ms_ = clock_.steady_ms();
+    return control_->send(encode(message));
+}
+
+Result<> TargetSession::say_working() {
+    {
+        const std::lock_guard lock(mutex_);
+        if (aborted_) return Error(Errc::cancelled, "session_ended", "the session was ended");
+    }
+    if (clock_.steady_ms() - spoke_ms_ < working_every_ms) return {};
+    return send(Working{});
+}
+
+// ---- answers ----
+
+Result<> TargetSession::answer(const SourceMessage& message) {
+    if (const auto* commit = std::get_if<Commit>(&message)) return answer_commit(*commit);
+    if (const auto* hashes = std::get_if<HashRange>(&message)) return answer_hashes(hashes->range);
+    if (const auto* leaves = std::get_if<ShaRange>(&message)) return answer_leaves(leaves->range);
+    if (std::holds_alternative<Ping>(message)) return send(Pong{});
+    return protocol_error("a second hello");
+}
+
+Result<> TargetSession::wait_for_frames(const Commit& commit) {
+    std::unique_lock lock(mutex_);
+    if (commit.batch != account_.committed() + 1) return protocol_error("commit out of order");
+    while (account_.frames(commit.batch) < commit.frames) {
+        if (failed_ || aborted_)
+            return Error(Errc::cancelled, "session_ended", "the bulk link ended before the commit");
+        const std::uint64_t before = account_.frames(commit.batch);
+        changed_.wait_for(lock, frame_wait_max, [&] {
+            return failed_ || aborted_ || account_.frames(commit.batch) != before;
+        });
+        if (account_.frames(commit.batch) == before && !failed_ && !aborted_)
+            return Error(Errc::timed_out, "bulk_stalled",
+                         "frames of batch " + std::to_string(commit.batch) + " did not arrive",
+                         "everything that was acknowledged", "the source sends them again");
+    }
+    if (account_.frames(commit.batch) != commit.frames ||
+        account_.digest(commit.batch) != commit.digest)
+        return protocol_error("the commit names other frames than arrived");
+    return {};
+}
+
+Result<> TargetSession::answer_commit(const Commit& commit) {
+    if (commit.mirrored_upto.size() != sizes_bytes_.size() || commit.generation.is_zero())
+        return protocol_error("commit without a place for every disk");
+    TRY_VOID(wait_for_frames(commit));
+    Checkpoint next = state_.checkpoint();
+    for (std::size_t i = 0; i < sizes_bytes_.size(); ++i) {
+        if (commit.mirrored_upto[i] > sizes_bytes_[i])
+            return protocol_error("mirrored beyond the end of a disk");
+        next.disks[i].mirrored_upto = commit.mirrored_upto[i];
+        // After a failed flush nobody knows what is on the disk: no acknowledgement, the session
+        // ends, and the source sends everything since the last acknowledgement again.
+        TRY_VOID(state_.disk(i).flush());
+    }
+    next.state = CheckpointState::syncing;
+    next.generation = commit.generation;
+    next.batch = commit.batch;
+    TRY_VOID(state_.replace(next));
+    {
+        const std::lock_guard lock(mutex_);
+        account_.commit();
+        state_.frames_unverified = account_.open_frames();
+    }
+    return send(Committed{commit.batch});
+}
+
+Result<> TargetSession::check_question(const RangeQuestion& range,
+                                       std::uint64_t chunk_bytes_max) const {
+    if (range.disk >= sizes_bytes_.size()) return protocol_error("no such disk");
+    const std::uint64_t size = sizes_bytes_[range.disk];
+    if (range.length == 0 || range.length > size || range.offset > size - range.length)
+        return protocol_error("a range beyond the end of the disk");
+    const bool ends_well = range.length % 4096 == 0 || range.offset + range.length == size;
+    if (range.offset % 4096 != 0 || !ends_well) return protocol_error("a range not on blocks");
+    if (range.chunk_bytes < 4096 || range.chunk_bytes % 4096 != 0 ||
+        range.chunk_bytes > chunk_bytes_max)
+        return protocol_error("chunk size");
+    if ((range.length - 1) / range.chunk_bytes >= range_digests_max)
+        return protocol_error("too many chunks");
+    return {};
+}
+
+Result<> TargetSession::answer_hashes(const RangeQuestion& range) {
+    TRY_VOID(check_question(range, hash_chunk_bytes_max));
+    TRY(auto digests, read_digests(state_.disk(range.disk), range.offset, range.length,
+                                   range.chunk_bytes, [this] { return say_working(); }));
+    return send(RangeHashes{range.disk, range.offset, std::move(digests)});
+}
+
+Result<> TargetSession::answer_leaves(const RangeQuestion& range) {
+    TRY_VOID(check_question(range, leaf_bytes_any));
+    TRY(auto leaves, read_leaves(state_.disk(range.disk), range.offset, range.length,
+                                 range.chunk_bytes, [this] { return say_working(); }));
+    return send(RangeLeaves{range.disk, range.offset, std::move(leaves)});
+}
+
+// ---- bulk ----
+
+void TargetSession::take_bulk(std::unique_ptr<wire::Link> link) {
+    const std::lock_guard lock(mutex_);
+    if (aborted_ || failed_ || bulk_) {
+        link->abort();
+        return;
+    }
+    bulk_ = std::move(link);
+    bulk_thread_ = std::thread([this] { receive_bulk(); });
+}
+
+void TargetSession::receive_bulk() {
+    for (;;) {
+        const auto bytes = bulk_->receive(idle_ms_max);
+        if (!bytes) {
+            // The source notices by itself; a commit that waits for frames must not wait longer.
+            const std::lock_guard lock(mutex_);
+            failed_ = true;
+            changed_.notify_all();
+            return;
+        }
+        if (const auto applied = apply(*bytes); !applied) {
+            fail(applied.error());
+            return;
+        }
+    }
+}
+
+Result<> TargetSession::apply(ByteView bytes) {
+    TRY(const Frame frame, parse_frame(bytes, sizes_bytes_));
+    const FrameHeader& header = frame.header;
+    {
+        const std::lock_guard lock(mutex_);
+        TRY_VOID(account_.check(header));
+    }
+    TRY_VOID(check_content(frame));
+    BlockDevice& disk = state_.disk(header.disk);
+    if (header.kind == FrameKind::data) {
+        TRY_VOID(disk.write(header.offset, frame.payload));
+        state_.bytes_written += header.raw_length;
+    } else {
+        TRY_VOID(disk.write_zeroes(header.offset, header.raw_length));
+    }
+    const std::lock_guard lock(mutex_);
+    account_.add(header);
+    state_.frames_unverified = account_.open_frames();
+    changed_.notify_all();
+    return {};
+}
+
+}  // namespace drover::replicator

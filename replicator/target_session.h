@@ -1,0 +1,77 @@
+/// One connection of a source: a control link, answered in order, and a bulk link whose frames are
+/// checked and written in place.
+///
+///   bulk thread:    frame ─► check ─► write ─► account ─┐ notify
+///   control thread: Commit{n frames} ─► wait ───────────┴► flush ─► checkpoint ─► Committed
+#pragma once
+
+#include "base/clock.h"
+#include "replicator/batch_account.h"
+#include "replicator/peer_message.h"
+#include "replicator/target_state.h"
+#include "wire/link.h"
+
+#include <atomic>
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+namespace drover::replicator {
+
+class TargetSession {
+  public:
+    /// `sizes_bytes`: of the source's disks, by its ticket. `state` outlives the session.
+    TargetSession(TargetState& state, const Uuid& id, std::unique_ptr<wire::Link> control,
+                  std::vector<std::uint64_t> sizes_bytes, Clock& clock);
+    ~TargetSession();
+
+    [[nodiscard]] const Uuid& id() const { return id_; }
+
+    /// The first message on the control link, before run(). A failure shows in run().
+    void welcome(const PeerWelcome& message);
+    /// Answers the control link until it ends, then ends the bulk link: when this returns, nothing
+    /// writes the disks any more. Call once, on a thread of its own.
+    void run();
+    /// Starts the bulk thread. At most one bulk link a session: a second one is dropped.
+    void take_bulk(std::unique_ptr<wire::Link> link);
+    /// Makes run() return soon. From any thread.
+    void abort();
+    /// Blocks until run() has returned.
+    void wait_ended();
+
+  private:
+    [[nodiscard]] Result<> send(const TargetMessage& message);
+    [[nodiscard]] Result<> answer(const SourceMessage& message);
+    [[nodiscard]] Result<> answer_commit(const Commit& commit);
+    [[nodiscard]] Result<> answer_hashes(const RangeQuestion& range);
+    [[nodiscard]] Result<> answer_leaves(const RangeQuestion& range);
+    [[nodiscard]] Result<> check_question(const RangeQuestion& range,
+                                          std::uint64_t chunk_bytes_max) const;
+    [[nodiscard]] Result<> wait_for_frames(const Commit& commit);
+    [[nodiscard]] Result<> say_working();
+    void receive_bulk();
+    [[nodiscard]] Result<> apply(ByteView bytes);
+    /// Tells the source why, and stops taking its data.
+    void fail(const Error& error);
+
+    TargetState& state_;
+    const Uuid id_;
+    const std::vector<std::uint64_t> sizes_bytes_;
+    Clock& clock_;
+    std::unique_ptr<wire::Link> control_;
+    std::atomic<SteadyMillis> spoke_ms_ = 0;
+
+    std::mutex send_mutex_;  ///< one sender at a time on the control link
+
+    std::mutex mutex_;
+    std::condition_variable changed_;
+    std::unique_ptr<wire::Link> bulk_;
+    std::thread bulk_thread_;
+    BatchAccount account_;
+    bool failed_ = false;
+    bool aborted_ = false;
+    bool ended_ = false;
+};
+
+}  // namespace drover::replicator

@@ -1,0 +1,50 @@
+/// A target's disks and its durable knowledge about them, shared by the sessions that come and go.
+/// Thread-safe, but close_disks() only when no session uses them.
+#pragma once
+
+#include "replicator/checkpoint.h"
+#include "replicator/target_replica.h"
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+namespace drover::replicator {
+
+class TargetState {
+  public:
+    /// Reads the checkpoint, or starts an empty one in memory. Errors: corrupt, io, unsupported,
+    /// conflict (it belongs to another job), invalid (a disk is too small).
+    [[nodiscard]] static Result<std::unique_ptr<TargetState>> open(TargetConfig& config);
+
+    [[nodiscard]] Checkpoint checkpoint() const;
+    /// Makes it durable, then current. After an error the old one is current.
+    [[nodiscard]] Result<> replace(const Checkpoint& checkpoint);
+    [[nodiscard]] Result<> remove_checkpoint();
+
+    [[nodiscard]] BlockDevice& disk(std::size_t index) { return *disks_[index]; }
+
+    [[nodiscard]] std::size_t disk_count() const { return disks_.size(); }
+
+    [[nodiscard]] std::vector<std::uint64_t> disk_sizes() const;
+
+    void close_disks() { disks_.clear(); }
+
+    std::atomic<std::uint64_t> bytes_written = 0;
+    std::atomic<std::uint64_t> frames_unverified = 0;
+
+  private:
+    explicit TargetState(TargetConfig& config)
+        : directory_(config.state_directory),
+          disks_(std::move(config.disks)) {}
+
+    void distrust_changed_disks();
+
+    std::filesystem::path directory_;
+    std::vector<std::unique_ptr<BlockDevice>> disks_;
+    mutable std::mutex mutex_;
+    Checkpoint checkpoint_;
+};
+
+}  // namespace drover::replicator

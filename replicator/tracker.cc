@@ -1,0 +1,28 @@
+#include "replicator/tracker.h"
+
+#include "replicator/ebpf_tracker.h"
+#include "replicator/scan_tracker.h"
+
+namespace drover::replicator {
+
+Result<std::unique_ptr<ChangeTracker>> open_tracker(BlockDevice& device,
+                                                    const TrackerOptions& options,
+                                                    std::string* why_not_ebpf) {
+    const auto explain = [&](const std::string& reason) {
+        if (why_not_ebpf != nullptr) *why_not_ebpf = reason;
+    };
+    if (!options.allow_ebpf) {
+        explain("switched off by configuration");
+        return ScanTracker::open(device, options);
+    }
+    if (const auto able = ebpf_can_track(device.facts()); !able) {
+        explain(able.error().text());
+        return ScanTracker::open(device, options);
+    }
+    auto tracker = open_ebpf_tracker(device, options);
+    if (tracker) return tracker;
+    explain(tracker.error().text());
+    return ScanTracker::open(device, options);
+}
+
+}  // namespace drover::replicator

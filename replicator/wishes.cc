@@ -1,0 +1,186 @@
+#include "replicator/wishes.h"
+
+#include <chrono>
+
+namespace drover::replicator {
+namespace {
+
+Error cancelled() {
+    return Error(Errc::cancelled, "replica_stopped", "replication was asked to stop",
+                 "everything that the target acknowledged");
+}
+
+}  // namespace
+
+// ---- for other threads ----
+
+void Wishes::update(Desired desired) {
+    const std::lock_guard lock(mutex_);
+    if (desired.ticket.serial < desired_.ticket.serial) return;
+    const bool rose = desired.ticket.serial > desired_.ticket.serial;
+    desired_ = std::move(desired);
+    ++version_;
+    if (rose && control_ != nullptr) {
+        control_->abort();
+        bulk_->abort();
+    }
+    changed_.notify_all();
+}
+
+void Wishes::stop() {
+    const std::lock_guard lock(mutex_);
+    stopped_ = true;
+    ++version_;
+    if (control_ != nullptr) {
+        control_->abort();
+        bulk_->abort();
+    }
+    changed_.notify_all();
+}
+
+Result<> Wishes::wait_settled(std::uint64_t backlog_bytes_max, std::int64_t timeout_ms) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
+    std::unique_lock lock(mutex_);
+    // Only a pass that begins from now on has seen every write made before this call.
+    const std::uint64_t first = passes_begun_ + 1;
+    ++settling_;
+    ++version_;
+    changed_.notify_all();
+    const bool settled = changed_.wait_until(lock, deadline, [&] {
+        return stopped_ || (pass_measured_ >= first && backlog_bytes_ <= backlog_bytes_max);
+    });
+    --settling_;
+    if (stopped_) return cancelled();
+    if (settled) return {};
+    const std::string seen = pass_measured_ >= first
+                                 ? "the backlog is " + std::to_string(backlog_bytes_) + " bytes"
+                                 : std::string("no pass could measure the backlog");
+    return Error(Errc::unavailable, "backlog_too_large",
+                 seen + ", above " + std::to_string(backlog_bytes_max),
+                 "the source keeps running and everything copied so far",
+                 "wait for the copy to catch up, or lower the write load");
+}
+
+template <class T>
+Result<T> Wishes::wait_for(Request<T>& request) {
+    std::unique_lock lock(mutex_);
+    if (stopped_) return cancelled();
+    if (request.wanted || request.answer)
+        return Error(Errc::conflict, "already_running", "the same step is being done already");
+    request.wanted = true;
+    ++version_;
+    changed_.notify_all();
+    changed_.wait(lock, [&] { return stopped_ || request.answer; });
+    request.wanted = false;
+    if (!request.answer) return cancelled();
+    Result<T> answer = std::move(*request.answer);
+    request.answer.reset();
+    return answer;
+}
+
+Result<DrainDone> Wishes::wait_drained() {
+    return wait_for(drain_);
+}
+
+Result<VerifyDone> Wishes::wait_verified() {
+    return wait_for(verify_);
+}
+
+// ---- for the replica's thread ----
+
+Wishes::Desired Wishes::desired() const {
+    const std::lock_guard lock(mutex_);
+    return desired_;
+}
+
+bool Wishes::stopped() const {
+    const std::lock_guard lock(mutex_);
+    return stopped_;
+}
+
+bool Wishes::drain_wanted() const {
+    const std::lock_guard lock(mutex_);
+    return drain_.wanted && !drain_.answer;
+}
+
+bool Wishes::verify_wanted() const {
+    const std::lock_guard lock(mutex_);
+    return verify_.wanted && !verify_.answer;
+}
+
+bool Wishes::is_hurried() const {
+    const std::lock_guard lock(mutex_);
+    return settling_ > 0 || (drain_.wanted && !drain_.answer);
+}
+
+bool Wishes::is_quiet() const {
+    const std::lock_guard lock(mutex_);
+    const bool asked = (drain_.wanted && !drain_.answer) || (verify_.wanted && !verify_.answer);
+    return desired_.mode == ReplicateMode::track_only && !asked;
+}
+
+bool Wishes::wants_passes() const {
+    const std::lock_guard lock(mutex_);
+    return desired_.mode == ReplicateMode::transfer || (drain_.wanted && !drain_.answer);
+}
+
+bool Wishes::is_over(std::uint64_t serial) const {
+    const std::lock_guard lock(mutex_);
+    return stopped_ || desired_.ticket.serial != serial;
+}
+
+bool Wishes::attach(wire::Link& control, wire::Link& bulk) {
+    const std::lock_guard lock(mutex_);
+    if (stopped_) return false;
+    control_ = &control;
+    bulk_ = &bulk;
+    return true;
+}
+
+void Wishes::detach() {
+    const std::lock_guard lock(mutex_);
+    control_ = nullptr;
+    bulk_ = nullptr;
+}
+
+void Wishes::note_pass_begun() {
+    const std::lock_guard lock(mutex_);
+    ++passes_begun_;
+}
+
+void Wishes::note_pass(std::optional<std::uint64_t> backlog_bytes) {
+    const std::lock_guard lock(mutex_);
+    if (!backlog_bytes) return;
+    pass_measured_ = passes_begun_;
+    backlog_bytes_ = *backlog_bytes;
+    changed_.notify_all();
+}
+
+void Wishes::finish_drain(Result<DrainDone> done) {
+    const std::lock_guard lock(mutex_);
+    if (drain_.wanted) drain_.answer = std::move(done);
+    changed_.notify_all();
+}
+
+void Wishes::finish_verify(Result<VerifyDone> done) {
+    const std::lock_guard lock(mutex_);
+    if (verify_.wanted) verify_.answer = std::move(done);
+    changed_.notify_all();
+}
+
+bool Wishes::pause(std::int64_t ms) {
+    std::unique_lock lock(mutex_);
+    const bool woken = changed_.wait_for(lock, std::chrono::milliseconds(ms),
+                                         [&] { return stopped_ || version_ != version_seen_; });
+    version_seen_ = version_;
+    return woken;
+}
+
+Result<> Wishes::delay(std::int64_t ms, std::uint64_t serial) {
+    std::unique_lock lock(mutex_);
+    const auto over = [&] { return stopped_ || desired_.ticket.serial != serial; };
+    if (changed_.wait_for(lock, std::chrono::milliseconds(ms), over)) return cancelled();
+    return {};
+}
+
+}  // namespace drover::replicator

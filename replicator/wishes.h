@@ -1,0 +1,93 @@
+/// What other threads want of the replica's thread, and how they wait for it: the only state that
+/// both sides touch. Thread-safe.
+#pragma once
+
+#include "base/result.h"
+#include "schemas/model.h"
+#include "wire/link.h"
+
+#include <condition_variable>
+#include <mutex>
+#include <optional>
+
+namespace drover::replicator {
+
+class Wishes {
+  public:
+    struct Desired {
+        Ticket ticket;
+        ReplicateMode mode = ReplicateMode::transfer;
+        Limits limits;
+        bool overwrite_acknowledged = false;
+    };
+
+    explicit Wishes(Desired desired)
+        : desired_(std::move(desired)) {}
+
+    // ---- for other threads ----
+
+    /// Ignored if the serial is lower. A higher serial ends the connection.
+    void update(Desired desired);
+    /// Ends every wait with cancelled, and the connection.
+    void stop();
+
+    [[nodiscard]] Result<> wait_settled(std::uint64_t backlog_bytes_max, std::int64_t timeout_ms);
+    [[nodiscard]] Result<DrainDone> wait_drained();
+    [[nodiscard]] Result<VerifyDone> wait_verified();
+
+    // ---- for the replica's thread ----
+
+    [[nodiscard]] Desired desired() const;
+    [[nodiscard]] bool stopped() const;
+    [[nodiscard]] bool drain_wanted() const;
+    [[nodiscard]] bool verify_wanted() const;
+    /// Somebody waits: do not pause between passes.
+    [[nodiscard]] bool is_hurried() const;
+    /// Nothing is wanted that needs a connection.
+    [[nodiscard]] bool is_quiet() const;
+    /// Passes are wanted: by the mode or by a drain.
+    [[nodiscard]] bool wants_passes() const;
+    /// True once the connection of a ticket with this serial must not be used any more.
+    [[nodiscard]] bool is_over(std::uint64_t serial) const;
+
+    /// Links that stop() and update() may abort. False (and both aborted) if already stopped.
+    [[nodiscard]] bool attach(wire::Link& control, wire::Link& bulk);
+    void detach();
+
+    void note_pass_begun();
+    /// `backlog_bytes` as measured by the pass that began last; nullopt if it says nothing yet.
+    void note_pass(std::optional<std::uint64_t> backlog_bytes);
+    void finish_drain(Result<DrainDone> done);
+    void finish_verify(Result<VerifyDone> done);
+    /// Sleeps; returns early, and true, when something was wanted anew since the last pause.
+    bool pause(std::int64_t ms);
+    /// Sleeps; returns early only for stop() or a new serial. Errors: cancelled.
+    [[nodiscard]] Result<> delay(std::int64_t ms, std::uint64_t serial);
+
+  private:
+    template <class T>
+    struct Request {
+        bool wanted = false;
+        std::optional<Result<T>> answer;
+    };
+
+    template <class T>
+    [[nodiscard]] Result<T> wait_for(Request<T>& request);
+
+    mutable std::mutex mutex_;
+    std::condition_variable changed_;
+    Desired desired_;
+    bool stopped_ = false;
+    std::uint64_t version_ = 0;       ///< counts what could end a pause
+    std::uint64_t version_seen_ = 0;  ///< at the end of the last pause
+    wire::Link* control_ = nullptr;
+    wire::Link* bulk_ = nullptr;
+    Request<DrainDone> drain_;
+    Request<VerifyDone> verify_;
+    int settling_ = 0;
+    std::uint64_t passes_begun_ = 0;
+    std::uint64_t pass_measured_ = 0;  ///< number of the last pass that measured
+    std::uint64_t backlog_bytes_ = 0;
+};
+
+}  // namespace drover::replicator

@@ -1,0 +1,110 @@
+# Wire form of what a job's source agent and target agent say to each other: the control link (TCP
+# 6325) and the first frame of each bulk link (TCP 6326). Data frames have their own fixed binary
+# layout: replicator/frame.h. Plain C++ values: replicator/peer_message.h.
+#
+#   source ── hello ─► target      source ── hashRange ─► target      source ── commit ─► target
+#          ◄─ welcome ──                  ◄─ working ... hashes ──            ◄─ committed ──
+#
+# Rules for change: never renumber, never reuse a number, never change a type; new fields go at the
+# end and must mean "as before" when absent. "source" and "target" below name who sets a field.
+# Identities and digests are Data of a fixed length; decoders refuse every other length.
+@0xa14efe62f68c9ba4;
+
+using Agent = import "agent.capnp";
+using Cxx = import "/capnp/c++.capnp";
+$Cxx.namespace("drover::schema");
+
+enum JournalMode {
+  direct @0;   # batches are written in place, flushed, then acknowledged
+  journal @1;  # batches go to a redo journal first; not offered by this version
+}
+
+enum CheckpointState {
+  syncing @0;   # the disks belong to replication
+  void @1;      # somebody else wrote the disks: their content matches no generation
+  promoted @2;  # the disks were released to users; nothing here may write them
+}
+
+struct PeerHello {
+  # First message of the source on a control link, once.
+  versionMin @0 :UInt16;             # protocol versions that the source speaks
+  versionMax @1 :UInt16;
+  ticket @2 :Data;                   # encoded Agent.Ticket with its signature, at most 64 KiB
+  generation @3 :Data;               # 16 bytes: of the job's trackers
+  bootId @4 :Text;                   # of the source host
+  resume @5 :Bool;                   # the source holds maps of this generation and could go on
+  overwriteAcknowledged @6 :Bool;    # a named person accepted that foreign writes are lost
+  capabilities @7 :List(Text);       # <= 64, for example "bulk.zero"
+}
+
+struct Checkpoint {
+  # What the target knows durably about its copy. Set by the target.
+  state @0 :CheckpointState;
+  generation @1 :Data;               # 16 bytes; zeroes: no batch of any generation was committed
+  batch @2 :UInt64;                  # last durable batch; only rises
+  mode @3 :JournalMode;
+  mirroredUpto @4 :List(UInt64);     # bytes per disk, <= 32: everything below was sent once
+}
+
+struct PeerWelcome {
+  # The target's answer to an accepted PeerHello.
+  version @0 :UInt16;                # the protocol version from here on
+  sessionId @1 :Data;                # 16 bytes, random: names the session in BulkHello
+  mode @2 :JournalMode;              # of this session
+  checkpoint @3 :Checkpoint;
+  sizesBytes @4 :List(UInt64);       # of the target's disks, <= 32
+  capabilities @5 :List(Text);       # <= 64
+}
+
+struct Commit {
+  # Source: every frame of the batch has been handed to the bulk link.
+  batch @0 :UInt64;                  # the checkpoint's batch + 1
+  frames @1 :UInt64;                 # number of frames in it; 0 asks for a flush and a checkpoint
+  digest @2 :Data;                   # 16 bytes: XXH3-128 over the frame headers in order
+  mirroredUpto @3 :List(UInt64);     # bytes per disk, <= 32, true once this batch is durable
+  generation @4 :Data;               # 16 bytes; the checkpoint takes it over
+}
+
+struct RangeQuestion {
+  # Source asks for hashes of what the target reads from its disk.
+  disk @0 :UInt32;                   # index into the job's disks
+  offset @1 :UInt64;                 # bytes, a multiple of 4096
+  length @2 :UInt64;                 # bytes; ends at the disk's end or on a multiple of 4096
+  chunkBytes @3 :UInt64;             # bytes per hash; the last chunk may be shorter
+}
+
+struct RangeAnswer {
+  disk @0 :UInt32;                   # copied from the question
+  offset @1 :UInt64;                 # copied from the question
+  digests @2 :Data;                  # 16 (XXH3-128) or 32 (SHA-256 leaf) bytes per chunk, <= 4096 chunks
+}
+
+struct SourceMessage {
+  # Root of every control message from the source.
+  union {
+    hello @0 :PeerHello;
+    commit @1 :Commit;
+    hashRange @2 :RangeQuestion;     # answered by hashes; chunkBytes 4096..1 MiB
+    shaRange @3 :RangeQuestion;      # answered by leaves; chunkBytes >= 4096
+    ping @4 :Void;                   # answered by pong
+  }
+}
+
+struct TargetMessage {
+  # Root of every control message from the target.
+  union {
+    welcome @0 :PeerWelcome;
+    refused @1 :Agent.Fault;         # said before closing, at any time
+    committed @2 :UInt64;            # this batch is written, flushed and in the durable checkpoint
+    hashes @3 :RangeAnswer;
+    leaves @4 :RangeAnswer;
+    working @5 :Void;                # an answer takes longer; not an answer itself
+    pong @6 :Void;
+  }
+}
+
+struct BulkHello {
+  # First frame on a bulk link.
+  sessionId @0 :Data;                # 16 bytes: from PeerWelcome
+  ticket @1 :Data;                   # encoded Agent.Ticket with its signature, at most 64 KiB
+}

@@ -1,0 +1,265 @@
+#include "tests/replicator/replica_lab.h"
+
+#include "base/assert.h"
+#include "wire/memory_link.h"
+
+#include <stdlib.h>
+
+namespace drover::replicator::testing {
+namespace {
+
+/// Damages one frame on its way.
+class FlippingLink final : public wire::Link {
+  public:
+    FlippingLink(std::unique_ptr<wire::Link> link, std::atomic<std::uint64_t>& flip_in)
+        : link_(std::move(link)),
+          flip_in_(flip_in) {}
+
+    [[nodiscard]] Result<> send(ByteView head, ByteView body) override {
+        if (flip_in_ == 0 || body.empty() || --flip_in_ != 0) return link_->send(head, body);
+        Bytes damaged(body.begin(), body.end());
+        damaged[damaged.size() / 2] ^= 0x10;
+        return link_->send(head, damaged);
+    }
+
+    [[nodiscard]] Result<Bytes> receive(std::int64_t timeout_ms) override {
+        return link_->receive(timeout_ms);
+    }
+
+    void abort() override { link_->abort(); }
+
+    [[nodiscard]] const std::string& peer() const override { return link_->peer(); }
+
+  private:
+    std::unique_ptr<wire::Link> link_;
+    std::atomic<std::uint64_t>& flip_in_;
+};
+
+}  // namespace
+
+TemporaryDirectory::TemporaryDirectory() {
+    std::string name = std::filesystem::temp_directory_path() / "drover-replica-XXXXXX";
+    DROVER_ASSERT(::mkdtemp(name.data()) != nullptr);
+    path_ = name;
+}
+
+TemporaryDirectory::~TemporaryDirectory() {
+    std::error_code ignored;
+    std::filesystem::remove_all(path_, ignored);
+}
+
+bool eventually(const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (!condition()) {
+        if (std::chrono::steady_clock::now() > deadline) return false;
+        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    }
+    return true;
+}
+
+TrackedDisk::TrackedDisk(std::uint64_t size_bytes)
+    : disk(size_bytes),
+      words(words_of(blocks_of(size_bytes))) {
+    SystemRandom random;
+    generation = random.uuid();
+}
+
+void TrackedDisk::write(std::uint64_t offset, ByteView data) {
+    DROVER_ASSERT(disk.write(offset, data).has_value());
+    const std::uint64_t first = offset / block_bytes;
+    dirty().set(first, blocks_of(offset + data.size()) - first);
+    ++seq;
+}
+
+void TrackedDisk::write_block(std::uint64_t block, std::uint8_t value) {
+    write(block * block_bytes, Bytes(block_bytes, value));
+}
+
+void Recorder::mirror_done(const MirrorDone& done) {
+    const std::lock_guard lock(mutex_);
+    mirrors_.push_back(done);
+}
+
+void Recorder::data_state(const DataStateNow& now) {
+    const std::lock_guard lock(mutex_);
+    states_.push_back(now.state);
+}
+
+void Recorder::generation_gone(const GenerationGone& gone) {
+    const std::lock_guard lock(mutex_);
+    gone_.push_back(gone);
+}
+
+void Recorder::progress(const Progress& progress) {
+    const std::lock_guard lock(mutex_);
+    last_ = progress;
+}
+
+std::vector<MirrorDone> Recorder::mirrors() const {
+    const std::lock_guard lock(mutex_);
+    return mirrors_;
+}
+
+std::vector<DataState> Recorder::states() const {
+    const std::lock_guard lock(mutex_);
+    return states_;
+}
+
+DataState Recorder::state() const {
+    const std::lock_guard lock(mutex_);
+    return states_.empty() ? DataState::idle : states_.back();
+}
+
+std::vector<GenerationGone> Recorder::gone() const {
+    const std::lock_guard lock(mutex_);
+    return gone_;
+}
+
+Progress Recorder::last() const {
+    const std::lock_guard lock(mutex_);
+    return last_;
+}
+
+Lab::Lab(std::vector<std::uint64_t> sizes_bytes, bool tracking)
+    : not_after_micros(SystemClock().wall_micros() + 3'600'000'000),
+      tracking_(tracking) {
+    SeededRandom content(sizes_bytes.front());
+    job_ = random_.uuid();
+    lineage_ = random_.uuid();
+    key = *wire::make_signing_key();
+    for (const std::uint64_t size : sizes_bytes) {
+        auto& disk = *source_disks.emplace_back(std::make_unique<TrackedDisk>(size));
+        content.fill(disk.disk.contents());
+        target_disks.push_back(std::make_unique<MemoryDevice>(size));
+    }
+}
+
+Lab::~Lab() {
+    kill_source();
+    kill_target();
+}
+
+Ticket Lab::signed_ticket(std::uint64_t at_serial) const {
+    Ticket ticket;
+    ticket.lineage = lineage_;
+    ticket.job = job_;
+    ticket.job_name = "web-01";
+    ticket.serial = at_serial;
+    ticket.source_agent = "source";
+    ticket.target_agent = "target";
+    for (const auto& disk : source_disks) {
+        ticket.disks.push_back({"/dev/a", "/dev/b"});
+        ticket.sizes_bytes.push_back(disk->disk.facts().size_bytes);
+    }
+    ticket.not_after_micros = not_after_micros;
+    ticket.signature = *wire::sign(key.key_pem, ticket_message(ticket));
+    return ticket;
+}
+
+void Lab::start_target() {
+    TargetConfig config;
+    config.ticket = signed_ticket(serial);
+    for (const auto& disk : target_disks)
+        config.disks.push_back(std::make_unique<SharedDevice>(*disk));
+    config.state_directory = directory.path() / "target";
+    config.overwrite_acknowledged = overwrite_acknowledged;
+    auto opened = open_target_replica(std::move(config), clock_, random_);
+    DROVER_ASSERT(opened.has_value());
+    const std::lock_guard lock(target_mutex_);
+    target = std::move(*opened);
+    gate_ = std::make_unique<PeerGate>(
+        GateOptions{"target", key.public_pem, 2'000},
+        [this](const Ticket&) {
+            const std::lock_guard finding(target_mutex_);
+            return target;
+        },
+        clock_);
+}
+
+void Lab::close_gate() {
+    std::shared_ptr<TargetReplica> last;
+    {
+        const std::lock_guard lock(target_mutex_);
+        last = std::move(target);
+        target = nullptr;
+    }
+    // Admissions under way hold their own reference, for a moment.
+    std::vector<std::thread> admissions;
+    {
+        const std::lock_guard lock(admissions_mutex_);
+        admissions.swap(admissions_);
+    }
+    for (std::thread& admission : admissions) admission.join();
+    last.reset();
+}
+
+void Lab::start_source() {
+    SourceConfig config;
+    config.ticket = signed_ticket(serial);
+    config.state_directory = directory.path() / "source";
+    config.boot_id = boot_id;
+    for (std::size_t i = 0; i < source_disks.size(); ++i) {
+        SourceDisk disk;
+        disk.device = std::make_unique<SharedDevice>(source_disks[i]->disk);
+        if (tracking_) {
+            disk.tracker = std::make_unique<MarkingTracker>(*source_disks[i]);
+        } else {
+            TrackerOptions options;
+            options.job = job_;
+            options.disk = static_cast<std::uint32_t>(i);
+            options.state_directory = config.state_directory;
+            options.boot_id = boot_id;
+            options.allow_ebpf = false;
+            disk.tracker = std::move(*open_tracker(*disk.device, options, nullptr));
+        }
+        config.disks.push_back(std::move(disk));
+    }
+    config.mode = mode;
+    config.limits = limits;
+    config.backlog_bytes_max = 1U << 20;
+    config.overwrite_acknowledged = overwrite_acknowledged;
+    config.dial = [this] { return dial(); };
+    auto opened = open_source_replica(std::move(config), recorder, clock_, random_);
+    DROVER_ASSERT(opened.has_value());
+    source = std::move(*opened);
+}
+
+void Lab::mirror() {
+    start_target();
+    start_source();
+    DROVER_ASSERT(eventually([this] { return !recorder.mirrors().empty(); }));
+}
+
+Result<PeerLinks> Lab::dial() {
+    ++dials_;
+    const std::lock_guard lock(target_mutex_);
+    if (!target) return Error(Errc::unavailable, "connection_refused", "nobody listens");
+    wire::MemoryLinkOptions options;
+    options.first_identity = source_identity;
+    options.queued_bytes_max = 2U << 20;
+    options.cut_after_frames = std::exchange(cut_control_after_frames, 0);
+    auto control = wire::make_memory_links(options);
+    options.cut_after_frames = std::exchange(cut_bulk_after_frames, 0);
+    auto bulk = wire::make_memory_links(options);
+    const std::lock_guard admissions(admissions_mutex_);
+    PeerGate* gate = gate_.get();
+    admissions_.emplace_back([gate, link = std::move(control.second)]() mutable {
+        gate->admit_control(std::move(link));
+    });
+    admissions_.emplace_back(
+        [gate, link = std::move(bulk.second)]() mutable { gate->admit_bulk(std::move(link)); });
+    return PeerLinks{std::move(control.first),
+                     std::make_unique<FlippingLink>(std::move(bulk.first), flip_bulk_frame_in)};
+}
+
+std::uint64_t Lab::differing_bytes() {
+    std::uint64_t differing = 0;
+    for (std::size_t i = 0; i < source_disks.size(); ++i) {
+        const Bytes& ours = source_disks[i]->disk.contents();
+        const Bytes& theirs = target_disks[i]->contents();
+        for (std::size_t at = 0; at < ours.size(); ++at) differing += ours[at] != theirs[at];
+    }
+    return differing;
+}
+
+}  // namespace drover::replicator::testing
