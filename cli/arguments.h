@@ -23,7 +23,7 @@ struct Arguments {
     std::uint64_t retry_for_s = 10;
 
     // login, agent token
-    std::string server;
+    std::string server;  ///< of the profile, when signed in
     std::string ca_pin;
     std::string token_file;
     std::uint64_t ttl_s = 900;

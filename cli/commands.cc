@@ -59,9 +59,8 @@ ExitCode agent_token(const Session& session, const Arguments& arguments) {
     }
     session.console.note("valid once, until " + reply.body["expires"].text());
     session.console.hint("on " + arguments.name +
-                         ": drover-agent enroll --config /etc/drover/agent.toml --server "
-                         "https://HOST:8443 --ca-pin " +
-                         pin + " --token-file " + token_file);
+                         ": drover-agent enroll --config /etc/drover/agent.toml --server " +
+                         arguments.server + " --ca-pin " + pin + " --token-file " + token_file);
     return ExitCode::ok;
 }
 

@@ -63,7 +63,7 @@ Result<> login(const Arguments& arguments, const std::filesystem::path& profile_
     return save_profile(profile_file, Profile{arguments.server, authority, token});
 }
 
-ExitCode run_signed_in(Console& console, const Arguments& arguments,
+ExitCode run_signed_in(Console& console, Arguments arguments,
                        const std::filesystem::path& profile_file) {
     const auto profile = load_profile(profile_file);
     if (!profile) return console.fail(failure_of(profile.error()));
@@ -77,6 +77,7 @@ ExitCode run_signed_in(Console& console, const Arguments& arguments,
                   {profile->token, arguments.retry_for_s, [&console](const Error& error) {
                        console.note("drover: " + error.detail() + "; trying again");
                    }});
+    arguments.server = profile->server;
     return run_command({client, console}, arguments);
 }
 
