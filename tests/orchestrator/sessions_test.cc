@@ -1,0 +1,210 @@
+// The sessions with agents: each keeps to its own jobs, each report counts once, no name has two
+// hosts.
+#include "world.h"
+
+#include <catch2/catch.hpp>
+
+namespace drover::orchestrator::testing {
+
+using statemachine::Phase;
+
+TEST_CASE(
+    "sessions: a report is acknowledged once its facts are durable, and a repeat changes nothing") {
+    World world;
+    FakeAgent& agent = world.add_agent("old");
+    agent.answers = false;
+    world.plan("web");
+    const Effect effect = agent.find(EffectKind::preflight)->effect;
+    const Report report{world.random.uuid(), effect.id, success_of(effect).front()};
+    world.report(agent, report);
+    CHECK(agent.acknowledged.empty());
+    REQUIRE_FALSE(world.settle());
+    REQUIRE(agent.acknowledged == std::vector<Uuid>{report.report_id});
+    const auto seq = world.core->state().seq;
+
+    world.disconnect(agent);
+    world.connect(agent);
+    world.report(agent, report);
+    REQUIRE_FALSE(world.settle());
+    CHECK(agent.acknowledged.size() == 2);
+    CHECK(world.core->state().seq == seq);
+}
+
+TEST_CASE("sessions: a report that is of no use any more is acknowledged and dropped") {
+    World world;
+    FakeAgent& agent = world.add_agent("old");
+    agent.answers = false;
+    world.add_agent("new");
+    world.plan("web");
+    const Effect effect = agent.find(EffectKind::preflight)->effect;
+    REQUIRE(world.command("web", statemachine::Cancel{}));
+    const auto seq = world.core->state().seq;
+    const Report late{world.random.uuid(), effect.id, success_of(effect).front()};
+    world.report(agent, late);
+    REQUIRE_FALSE(world.settle());
+    CHECK(agent.acknowledged == std::vector<Uuid>{late.report_id});
+    CHECK(world.core->state().seq == seq);
+    CHECK(world.core->sessions().stale_reports() == 1);
+}
+
+TEST_CASE("sessions: an agent cannot report for the job side of another agent") {
+    World world;
+    FakeAgent& victim = world.add_agent("old");
+    victim.answers = false;
+    FakeAgent& stranger = world.add_agent("stranger");
+    world.plan("web");
+    const Effect effect = victim.find(EffectKind::preflight)->effect;
+    const auto seq = world.core->state().seq;
+    const Report forged{world.random.uuid(), effect.id, success_of(effect).front()};
+    world.report(stranger, forged);
+    REQUIRE_FALSE(world.settle());
+    CHECK(stranger.is_closed);
+    REQUIRE(stranger.refused.size() == 1);
+    CHECK(stranger.refused.front().id() == "not_your_job");
+    CHECK(stranger.acknowledged.empty());
+    CHECK(world.core->state().seq == seq);
+    CHECK_FALSE(world.job("web").preflight[0]);
+}
+
+TEST_CASE("sessions: an agent's progress shows only on its own side") {
+    World world;
+    FakeAgent& source = world.add_agent("old");
+    world.plan("web");
+    Progress progress;
+    progress.job = world.job("web").id;
+    progress.passes = 7;
+    progress.side = Side::source;
+    world.core->sessions().received(source.connection, ProgressMade{progress}, world.now());
+    progress.side = Side::target;
+    world.core->sessions().received(source.connection, ProgressMade{progress}, world.now());
+    const JobId id = world.job("web").id;
+    REQUIRE(world.core->telemetry().latest(id, Side::source));
+    CHECK(world.core->telemetry().latest(id, Side::source)->progress.passes == 7);
+    CHECK_FALSE(world.core->telemetry().latest(id, Side::target));
+}
+
+TEST_CASE("sessions: an agent that was never enrolled here is refused") {
+    World world;
+    FakeAgent& unknown = world.add_twin("unknown", "unknown", "host-1");
+    CHECK(unknown.is_closed);
+    REQUIRE_FALSE(unknown.refused.empty());
+    CHECK(unknown.refused.front().id() == "agent_unknown");
+}
+
+TEST_CASE("sessions: two hosts under one name are both refused, and stay so for a while") {
+    World world;
+    FakeAgent& real = world.add_agent("old");
+    FakeAgent& clone = world.add_twin("clone", "old", "host-2");
+    CHECK(real.is_closed);
+    CHECK(clone.is_closed);
+    CHECK(real.refused.back().id() == "agent_host_conflict");
+    CHECK(clone.refused.back().id() == "agent_host_conflict");
+    CHECK_FALSE(world.core->sessions().presence("old")->alarm.empty());
+
+    world.connect(real);
+    REQUIRE_FALSE(world.settle());
+    CHECK(real.refused.back().id() == "agent_suspended");
+
+    world.pass_ms(host_conflict_hold_ms);
+    world.connect(real);
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.core->sessions().is_connected("old"));
+    CHECK(real.welcome);
+}
+
+TEST_CASE("sessions: a name is bound to its host until it is enrolled again") {
+    World world;
+    FakeAgent& real = world.add_agent("old");
+    world.disconnect(real);
+    FakeAgent& moved = world.add_twin("moved", "old", "host-2");
+    CHECK(moved.is_closed);
+    CHECK(moved.refused.back().id() == "agent_host_changed");
+
+    Hash token;
+    token.data.fill(0x77);
+    REQUIRE(world.registry(CreateToken{"old", token, 900}));
+    REQUIRE(world.registry(Enrol{"old", token, token, {}}));
+    world.connect(moved);
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.core->sessions().is_connected("old"));
+}
+
+TEST_CASE("sessions: the same host that connects again replaces its dead connection") {
+    World world;
+    FakeAgent& agent = world.add_agent("old");
+    FakeAgent& again = world.add_twin("again", "old", "host-1");
+    CHECK(agent.is_closed);
+    CHECK(agent.refused.back().id() == "agent_reconnected");
+    CHECK_FALSE(again.is_closed);
+    CHECK(world.core->sessions().is_connected("old"));
+}
+
+TEST_CASE("sessions: a lost agent is a fact after a moment of grace, not at once") {
+    World world;
+    FakeAgent& source = world.add_agent("old");
+    world.add_agent("new");
+    world.sync("web");
+    CHECK(world.job("web").agent_connected == std::array<bool, 2>{true, true});
+
+    world.disconnect(source);
+    world.pass_ms(link_grace_ms - 500);
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.job("web").agent_connected[0]);
+    world.connect(source);
+    world.pass_ms(1000);
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.job("web").agent_connected[0]);
+
+    world.disconnect(source);
+    world.pass_ms(link_grace_ms);
+    REQUIRE_FALSE(world.settle());
+    CHECK_FALSE(world.job("web").agent_connected[0]);
+    world.connect(source);
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.job("web").agent_connected[0]);
+}
+
+TEST_CASE("sessions: an agent that does not come back after a restart of droverd is lost") {
+    World world;
+    world.add_agent("old");
+    world.add_agent("new");
+    world.sync("web");
+    world.kill();
+    world.start();
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.job("web").agent_connected[0]);
+    world.pass_ms(link_grace_ms);
+    REQUIRE_FALSE(world.settle());
+    CHECK_FALSE(world.job("web").agent_connected[0]);
+    CHECK_FALSE(world.job("web").agent_connected[1]);
+}
+
+TEST_CASE("sessions: bytes that are no message close the connection and nothing else") {
+    World world;
+    FakeAgent& agent = world.add_agent("old");
+    world.core->sessions().unreadable(agent.connection, Error(Errc::invalid, "bad_message", "no"));
+    REQUIRE_FALSE(world.settle());
+    CHECK(agent.is_closed);
+    CHECK_FALSE(world.core->sessions().is_connected("old"));
+    world.connect(agent);
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.core->sessions().is_connected("old"));
+}
+
+TEST_CASE("sessions: two different reports under one id are an alarm, not a fact") {
+    World world;
+    FakeAgent& agent = world.add_agent("old");
+    agent.answers = false;
+    world.plan("web");
+    const Effect effect = agent.find(EffectKind::preflight)->effect;
+    Report report{world.random.uuid(), effect.id, success_of(effect).front()};
+    world.report(agent, report);
+    REQUIRE_FALSE(world.settle());
+    std::get<PreflightDone>(report.body).journal_mode = "other";
+    world.report(agent, report);
+    REQUIRE_FALSE(world.settle());
+    CHECK(agent.is_closed);
+    CHECK(agent.refused.back().id() == "report_conflict");
+}
+
+}  // namespace drover::orchestrator::testing
