@@ -41,8 +41,9 @@ constexpr std::size_t text_columns_max = 120;
 /// Every .cc and .c file is named in a CMakeLists.txt of its own folder or of one above it.
 [[nodiscard]] Findings check_built(const std::vector<File>& files);
 
-/// Ids that the code can show to a user and that the document does not explain. `ids`: one a line.
-[[nodiscard]] Findings check_documented(std::string_view ids, std::string_view document);
+/// Ids that the code can show and the document has no row for, and rows for ids that the code does
+/// not have. `ids`: one a line.
+[[nodiscard]] Findings check_documented(std::string_view ids, const std::string& document);
 
 /// The folders whose code is part of the product.
 [[nodiscard]] bool is_product(std::string_view path);

@@ -83,8 +83,10 @@ TEST_CASE("checks: a source file that nobody builds is found") {
                                          "tools/e.cc:1: named in no CMakeLists.txt"});
 }
 
-TEST_CASE("checks: an id without a row in the document is found") {
-    CHECK(check_documented("a_b\nc_d\n", "| `a_b` | x |\nalso c_d in prose\n") ==
+TEST_CASE("checks: an id without a row in the document is found, and a row without an id") {
+    CHECK(check_documented("a_b\nc_d\n", "| `a_b` | x |\nalso `c_d` in prose\n") ==
           Findings{"docs/errors.md:1: does not explain c_d"});
+    CHECK(check_documented("a_b\n", "| `a_b` | x |\n| `old` | x |\n| `a_WHAT_b` | x |\n") ==
+          Findings{"docs/errors.md:2: twice, or not in the code: old"});
     CHECK(check_documented("", "").empty());
 }

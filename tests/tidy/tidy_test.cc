@@ -74,3 +74,18 @@ TEST_CASE("tidy: shell scripts parse") {
     }
     CHECK(scripts > 0);
 }
+
+TEST_CASE("tidy: every error has its row in docs/errors.md") {
+    const auto listed = run(DROVER_ROOT, {"bash", "scripts/list-errors"});
+    REQUIRE(listed.status == 0);
+    CHECK(listed.output.find("not_signed_in\n") != std::string::npos);
+    const auto document =
+        std::find_if(repository().begin(), repository().end(),
+                     [](const File& file) { return file.path == "docs/errors.md"; });
+    REQUIRE(document != repository().end());
+    std::string all;
+    for (const std::string& finding : check_documented(listed.output, document->text))
+        all += finding + "\n";
+    INFO(all);
+    CHECK(all.empty());
+}
