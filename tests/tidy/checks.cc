@@ -269,9 +269,12 @@ Findings check_paths(const File& file) {
 Findings check_built(const std::vector<File>& files) {
     std::map<std::string, std::string> lists;  // by folder
     for (const File& file : files) {
-        if (file.path.ends_with("CMakeLists.txt") || file.path.ends_with(".cmake")) {
-            lists[file.path.substr(0, file.path.find_last_of('/'))] += file.text;
-        }
+        const bool is_module = file.path.ends_with(".cmake");
+        if (!is_module && !file.path.ends_with("CMakeLists.txt")) continue;
+        const std::string folder = file.path.substr(0, file.path.find_last_of('/'));
+        lists[folder] += file.text;
+        // A module works for whoever includes it: the folder that it belongs to.
+        if (is_module) lists[std::string(folder_of(file.path))] += file.text;
     }
     Findings out;
     for (const File& file : files) {

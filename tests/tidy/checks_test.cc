@@ -78,6 +78,8 @@ TEST_CASE("checks: a source file that nobody builds is found") {
                                   {"base/c.h", ""},
                                   {"tests/x/CMakeLists.txt", "drover_test(x SOURCES deep/d.cc)\n"},
                                   {"tests/x/deep/d.cc", ""},
+                                  {"base/x/x.cmake", "add_library(y f.cc)\n"},
+                                  {"base/f.cc", ""},
                                   {"tools/e.cc", ""}};
     CHECK(check_built(files) == Findings{"base/b.cc:1: named in no CMakeLists.txt",
                                          "tools/e.cc:1: named in no CMakeLists.txt"});
