@@ -1,6 +1,7 @@
 #include "agent/preflight.h"
 
 #include <algorithm>
+#include <optional>
 
 namespace drover::agent {
 namespace {
@@ -11,15 +12,18 @@ bool is_step_of(HookStep step, Side side) {
 }
 
 void add(PreflightDone& done, const Error& error, const std::string& object) {
-    done.findings.push_back({Severity::critical, error.id(), object, error.detail(), error.next()});
+    const std::string next =
+        error.next().empty() ? "correct the cause, then repeat the preflight" : error.next();
+    done.findings.push_back({Severity::critical, error.id(), object, error.detail(), next});
 }
 
-/// Common to both sides. False if nothing more can be said about the disk.
-bool look_at_disk(const AgentParts& parts, const std::string& path, PreflightDone& done) {
+/// Common to both sides. Nothing if no more can be said about the disk.
+std::optional<replicator::DeviceFacts> look_at_disk(const AgentParts& parts,
+                                                    const std::string& path, PreflightDone& done) {
     auto disk = parts.host.look_up(path);
     if (!disk) {
         add(done, disk.error(), path);
-        return false;
+        return std::nullopt;
     }
     const replicator::DeviceFacts& facts = disk->facts;
     done.disks.push_back({path, facts.identity, facts.size_bytes, facts.sector_bytes, {}});
@@ -33,7 +37,7 @@ bool look_at_disk(const AgentParts& parts, const std::string& path, PreflightDon
                                  "after a reboot of its host, make sure that the path still names "
                                  "the same disk"});
     }
-    return true;
+    return facts;
 }
 
 void check_hooks(const AgentParts& parts, const PreflightWork& work, Side side,
@@ -56,17 +60,11 @@ void check_twice_named(const PreflightWork& work, PreflightDone& done) {
 }
 
 void check_source_disk(const AgentParts& parts, const std::string& path, PreflightDone& done) {
-    if (!look_at_disk(parts, path, done)) return;
-    DiskFacts& facts = done.disks.back();
-    auto own = parts.host.own_files_on(path);
+    auto own = check_not_own(parts.host, path);
     if (!own) add(done, own.error(), path);
-    if (own && !own->empty()) {
-        done.findings.push_back(
-            {Severity::critical, "root_disk", path,
-             path + " carries " + own->front() + " of this host",
-             "a whole-server move needs a landing environment; move data disks, "
-             "or keep the agent's state on another disk"});
-    }
+    if (!own && own.error().id() != "root_disk") return;
+    const auto facts = look_at_disk(parts, path, done);
+    if (!facts) return;
     auto uses = parts.host.uses(path);
     if (!uses) add(done, uses.error(), path);
     if (uses) {
@@ -77,13 +75,11 @@ void check_source_disk(const AgentParts& parts, const std::string& path, Preflig
                                      "a disk that LVM, md or another holder keeps"});
         }
     }
-    auto disk = parts.host.look_up(path);
-    if (!disk) return add(done, disk.error(), path);
     auto tracked = parts.config.allow_ebpf
-                       ? parts.host.can_track_blocks(disk->facts)
+                       ? parts.host.can_track_blocks(*facts)
                        : Result<>(Error(Errc::unsupported, "tracker_by_choice",
                                         "agent.toml says tracker.kind = \"scan\""));
-    facts.tracker = tracked ? "ebpf" : "scan";
+    done.disks.back().tracker = tracked ? "ebpf" : "scan";
     if (!tracked) {
         done.findings.push_back(
             {Severity::info, "tracker_scan", path,
@@ -94,9 +90,9 @@ void check_source_disk(const AgentParts& parts, const std::string& path, Preflig
 
 void check_target_disk(const AgentParts& parts, const std::string& path, bool owns_disks,
                        PreflightDone& done) {
-    if (!look_at_disk(parts, path, done)) return;
     auto own = check_not_own(parts.host, path);
     if (!own) return add(done, own.error(), path);
+    if (!look_at_disk(parts, path, done)) return;
     auto exposed = check_exposed(parts.exposures, parts.host, path);
     if (!exposed) return add(done, exposed.error(), path);
     auto unused = check_unused(parts.host, path);

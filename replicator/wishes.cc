@@ -115,13 +115,15 @@ bool Wishes::is_hurried() const {
 
 bool Wishes::is_quiet() const {
     const std::lock_guard lock(mutex_);
-    const bool asked = (drain_.wanted && !drain_.answer) || (verify_.wanted && !verify_.answer);
+    const bool asked = settling_ > 0 || (drain_.wanted && !drain_.answer) ||
+                       (verify_.wanted && !verify_.answer);
     return desired_.mode == ReplicateMode::track_only && !asked;
 }
 
 bool Wishes::wants_passes() const {
     const std::lock_guard lock(mutex_);
-    return desired_.mode == ReplicateMode::transfer || (drain_.wanted && !drain_.answer);
+    return desired_.mode == ReplicateMode::transfer || settling_ > 0 ||
+           (drain_.wanted && !drain_.answer);
 }
 
 bool Wishes::is_over(std::uint64_t serial) const {
