@@ -79,10 +79,9 @@ bool split_pair(const std::string& text, std::pair<std::string, std::string>& ou
 
 void add_hook(const Builder& b, CLI::App* create, const std::string& step,
               const std::string& help) {
-    std::string flag = "--" + step;
-    std::replace(flag.begin() + 2, flag.end(), '_', '-');
     create->add_option_function<std::string>(
-        flag, [&b, step](const std::string& hook) { b.arguments.hooks.emplace_back(step, hook); },
+        "--" + step,
+        [&b, step](const std::string& hook) { b.arguments.hooks.emplace_back(step, hook); },
         help + " (the name of a hook in the agent's configuration)");
 }
 
@@ -112,11 +111,11 @@ void add_job_create(const Builder& b, CLI::App* job) {
                                               : "'" + text + "' is not SOURCE=TARGET";
             },
             ""));
-    add_hook(b, create, "pre_fence", "source: stop the workload");
-    add_hook(b, create, "post_release", "source: start it again after a rollback");
-    add_hook(b, create, "post_activate", "target: start the workload");
+    add_hook(b, create, "pre-fence", "source: stop the workload");
+    add_hook(b, create, "post-release", "source: start it again after a rollback");
+    add_hook(b, create, "post-activate", "target: start the workload");
     add_hook(b, create, "validate", "target: is it healthy?");
-    add_hook(b, create, "pre_deactivate", "target: stop it for a rollback");
+    add_hook(b, create, "pre-deactivate", "target: stop it for a rollback");
     add_duration(create, "--outage-max", "longest outage, then back to the source (10m)",
                  b.arguments.outage_max_s);
     add_duration(create, "--hold", "time to decide between commit and rollback (5d)",

@@ -1,5 +1,7 @@
 #include "schemas/model.h"
 
+#include <algorithm>
+
 #include "base/assert.h"
 
 namespace drover {
@@ -199,11 +201,14 @@ std::string_view name_of(Errc code) {
     DROVER_UNREACHABLE();
 }
 
+/// "pre_fence" as in events, or "pre-fence" as in the API and a hook's environment.
 std::optional<HookStep> hook_step_from(std::string_view name) {
+    std::string wanted(name);
+    std::replace(wanted.begin(), wanted.end(), '-', '_');
     for (const HookStep step :
          {HookStep::pre_fence, HookStep::post_release, HookStep::post_activate, HookStep::validate,
           HookStep::pre_deactivate}) {
-        if (name_of(step) == name) return step;
+        if (name_of(step) == wanted) return step;
     }
     return std::nullopt;
 }

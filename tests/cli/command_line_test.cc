@@ -18,7 +18,7 @@ TEST_CASE("command line: job create takes disks, hooks and units") {
         job_body(parsed.arguments) ==
         R"({"name":"web-01","source_agent":"src","target_agent":"dst",)"
         R"("disks":[{"source":"/dev/a","target":"/dev/b"},{"source":"/dev/c","target":"/dev/d"}],)"
-        R"("hooks":{"pre_fence":"stop-app"},"outage_max_s":600,"hold_s":432000,)"
+        R"("hooks":{"pre-fence":"stop-app"},"outage_max_s":600,"hold_s":432000,)"
         R"("backlog_bytes_max":4194304,"limits":{"rate_bytes_per_s":104857600}})");
 }
 

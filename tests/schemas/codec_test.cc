@@ -154,6 +154,7 @@ TEST_CASE("model: names go both ways") {
         const auto step = static_cast<HookStep>(i);
         CHECK(hook_step_from(name_of(step)) == step);
     }
+    CHECK(hook_step_from("pre-fence") == HookStep::pre_fence);
     CHECK_FALSE(hook_step_from("no_such_step").has_value());
     CHECK(effect_text(samples::effect_id(EffectKind::hold_fence)) ==
           samples::uuid(2).hex() + "/77/hold_fence/target");
