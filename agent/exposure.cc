@@ -105,8 +105,8 @@ Result<> check_not_own(HostOps& host, const std::string& path) {
 
 Result<Exposure> expose_disk(const ExposureStore& store, HostOps& host, const std::string& path,
                              const std::string& override_identity) {
-    TRY(const HostDisk disk, host.look_up(path));
     TRY_VOID(check_not_own(host, path));
+    TRY(const HostDisk disk, host.look_up(path));
     TRY_VOID(check_unused(host, path));
     const std::string& name = disk.facts.identity.empty() ? path : disk.facts.identity;
     if (!override_identity.empty() && override_identity != name)

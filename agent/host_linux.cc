@@ -55,9 +55,13 @@ HostLinux::HostLinux(HostLinuxOptions options, Random& random)
 
 Result<HostDisk> HostLinux::look_up(const std::string& path) {
     TRY(const DiskNodes nodes, find_nodes(path));
-    TRY(const auto device, open_disk(path, replicator::Access::read_only));
+    auto device = open_disk(path, replicator::Access::read_only);
+    if (!device)
+        return Error(device.error().code(), "disk_unreadable", device.error().detail(),
+                     "nothing was changed",
+                     "check that the agent runs as root and that the disk answers");
     HostDisk disk;
-    disk.facts = device->facts();
+    disk.facts = (*device)->facts();
     if (!nodes.is_block) return disk;
     const std::string diskseq = sysfs_text(nodes.nodes.front().device, "diskseq");
     if (!diskseq.empty()) disk.diskseq = std::strtoull(diskseq.c_str(), nullptr, 10);

@@ -1,0 +1,181 @@
+/// A host in memory. It survives the "process": what a crash leaves behind is still there for the
+/// next one. Every act can be made to fail once.
+#pragma once
+
+#include "agent/host_ops.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+namespace drover::agent::testing {
+
+struct FakeDisk {
+    std::string identity = "wwid:fake";
+    std::uint64_t size_bytes = 1U << 20;
+    bool mounted = false;
+    bool read_only = false;
+    bool blank = true;
+    bool root = false;
+    std::vector<DiskUse> other_uses;
+    std::uint64_t write_mark = 0;
+    std::uint64_t bytes_written = 0;
+};
+
+class FakeHost final : public HostOps {
+  public:
+    HostIdentity id{"host-a", "boot-1"};
+    std::map<std::string, FakeDisk> disks;
+    std::map<std::string, std::vector<std::string>> guards;  ///< by GuardName::text()
+    std::vector<std::string> hooks_run;
+    std::set<std::string> failing;  ///< acts that fail until removed, or hooks by name
+    std::string fail_once;          ///< the act that fails the next time
+    bool hooks_mount = true;        ///< post_release and post_activate mount the disks
+
+    [[nodiscard]] const HostIdentity& identity() const override { return id; }
+
+    Result<HostDisk> look_up(const std::string& path) override {
+        TRY_VOID(act("look_up"));
+        if (!disks.contains(path))
+            return Error(Errc::not_found, "disk_not_found", path, "kept", "next");
+        HostDisk disk;
+        disk.facts.path = path;
+        disk.facts.identity = disks[path].identity;
+        disk.facts.size_bytes = disks[path].size_bytes;
+        disk.diskseq = 1;
+        return disk;
+    }
+
+    Result<std::unique_ptr<replicator::BlockDevice>> open_disk(const std::string& path,
+                                                               replicator::Access) override {
+        TRY_VOID(act("open_disk"));
+        TRY(const HostDisk disk, look_up(path));
+        return std::unique_ptr<replicator::BlockDevice>(
+            std::make_unique<replicator::MemoryDevice>(disk.facts.size_bytes));
+    }
+
+    Result<std::unique_ptr<replicator::ChangeTracker>> attach_tracker(
+        replicator::BlockDevice&, const replicator::TrackerOptions&, std::string*) override {
+        return std::unique_ptr<replicator::ChangeTracker>();
+    }
+
+    Result<> can_track_blocks(const replicator::DeviceFacts&) override { return {}; }
+
+    Result<std::vector<DiskUse>> uses(const std::string& path) override {
+        TRY_VOID(act("uses"));
+        std::vector<DiskUse> out = disks[path].other_uses;
+        if (disks[path].mounted) out.push_back({DiskUse::Kind::mount, path + " is mounted at /x"});
+        return out;
+    }
+
+    Result<std::vector<std::string>> own_files_on(const std::string& path) override {
+        if (!disks.contains(path))
+            return Error(Errc::not_found, "disk_not_found", path, "kept", "next");
+        if (disks[path].root) return std::vector<std::string>{"the root filesystem"};
+        return std::vector<std::string>();
+    }
+
+    Result<> check_blank(const std::string& path) override {
+        if (disks[path].blank) return {};
+        return Error(Errc::conflict, "target_not_blank", path + " carries ext4", "kept", "next");
+    }
+
+    Result<> unmount(const std::string& path) override {
+        TRY_VOID(act("unmount"));
+        disks[path].mounted = false;
+        return {};
+    }
+
+    Result<> swap_off(const std::string&) override { return act("swap_off"); }
+
+    Result<> set_read_only(const std::string& path, bool read_only) override {
+        TRY_VOID(act(read_only ? "set_read_only" : "set_writable"));
+        disks[path].read_only = read_only;
+        return {};
+    }
+
+    Result<> hold_guard(const GuardName& name, const std::vector<std::string>& held) override {
+        TRY_VOID(act("hold_guard"));
+        for (const std::string& disk : held)
+            if (disks[disk].mounted)
+                return Error(Errc::unavailable, "disk_busy", disk + " is mounted", "kept", "next");
+        guards[name.text()] = held;
+        return {};
+    }
+
+    Result<bool> guard_held(const GuardName& name, const std::vector<std::string>& held) override {
+        return guards.contains(name.text()) && guards[name.text()] == held;
+    }
+
+    Result<> end_guard(const GuardName& name) override {
+        TRY_VOID(act("end_guard"));
+        guards.erase(name.text());
+        return {};
+    }
+
+    Result<> hide_from_udev(const std::string&) override { return act("hide_from_udev"); }
+
+    Result<> show_to_udev(const std::string&) override { return act("show_to_udev"); }
+
+    Result<Hash> check_hook(const std::string& name) override {
+        if (failing.contains(name))
+            return Error(Errc::not_found, "hook_unknown", name, "kept", "next");
+        return Hash();
+    }
+
+    Result<> run_hook(const HookRun& run) override {
+        TRY_VOID(act("run_hook"));
+        if (failing.contains(run.name))
+            return Error(Errc::io, "hook_failed", run.name + " exited with 1", "kept", "next");
+        hooks_run.push_back(run.name);
+        const bool starts =
+            run.step == HookStep::post_release || run.step == HookStep::post_activate;
+        for (const std::string& disk : run.disks)
+            if (starts && hooks_mount) disks[disk].mounted = true;
+        return {};
+    }
+
+    Result<std::optional<std::uint64_t>> bytes_written(const std::string& path) override {
+        return std::optional(disks[path].bytes_written);
+    }
+
+    Result<std::uint64_t> write_mark(const std::string& path) override {
+        TRY_VOID(act("write_mark"));
+        return disks[path].write_mark;
+    }
+
+    void wait_ms(std::int64_t) override {}
+
+    [[nodiscard]] bool guarded(const JobId& job, Side side) const {
+        return guards.contains(GuardName{job, side}.text());
+    }
+
+    [[nodiscard]] std::size_t runs_of(const std::string& hook) const {
+        return static_cast<std::size_t>(std::count(hooks_run.begin(), hooks_run.end(), hook));
+    }
+
+    /// A reboot: guards are gone, counters and flags start anew, fstab mounts what it finds.
+    void reboot(bool fstab_mounts) {
+        id.boot_id += "+";
+        guards.clear();
+        for (auto& [path, disk] : disks) {
+            disk.read_only = false;
+            disk.write_mark = 0;
+            disk.bytes_written = 0;
+            disk.mounted = fstab_mounts;
+        }
+    }
+
+  private:
+    Result<> act(const std::string& name) {
+        const bool once = name == fail_once;
+        if (once) fail_once.clear();
+        if (once || failing.contains(name))
+            return Error(Errc::io, "injected", name + " failed", "kept", "next");
+        return {};
+    }
+};
+
+}  // namespace drover::agent::testing
