@@ -79,8 +79,7 @@ class Source final : public SourceReplica {
     SourceJob job_;
     std::int64_t backoff_ms_ = backoff_ms_min;
     SteadyMillis pinged_ms_ = 0;
-    std::optional<std::uint64_t> drain_base_;  ///< payload_sent() when the drain began
-    std::thread thread_;                       ///< last: starts when everything else stands
+    std::thread thread_;  ///< last: starts when everything else stands
 };
 
 // ---- the thread ----
@@ -119,9 +118,7 @@ void Source::note_failure(const Error& error) {
                       backlogs_of(job_));
     if (is_passing(error)) return;
     // Trying again would not help whoever waits: they get the reason.
-    drain_base_.reset();
-    job_.wishes.finish_drain(error);
-    job_.wishes.finish_verify(error);
+    job_.wishes.fail_requests(error);
 }
 
 Result<> Source::connect_and_serve() {
@@ -157,7 +154,6 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
 
 Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     const bool drains = job_.wishes.drain_wanted();
-    if (drains && !drain_base_) drain_base_ = payload_sent();
     enter_by_phases();
     TRY(const bool compared, compare_disks(job_, control, stream));
     if (!compared) return {};
@@ -183,8 +179,7 @@ Result<> Source::end_drain(BatchStream& stream, const PassFacts& facts) {
     if (!is_clean) return {};
     TRY_VOID(stream.finish(true));
     job_.report.progress(backlogs_of(job_));
-    job_.wishes.finish_drain(DrainDone{job_.state.acked_batch(), payload_sent() - *drain_base_});
-    drain_base_.reset();
+    job_.wishes.finish_drain(job_.state.acked_batch(), payload_sent());
     return {};
 }
 
@@ -284,6 +279,7 @@ Result<FenceMark> Source::fence_mark() {
 }
 
 Result<DrainDone> Source::drain(std::span<const ByteRange> repair) {
+    const std::uint64_t sent_before = payload_sent();
     for (const ByteRange& range : repair) {
         const bool fits = range.disk < job_.disks() && range.length <= job_.size(range.disk) &&
                           range.offset <= job_.size(range.disk) - range.length;
@@ -292,7 +288,7 @@ Result<DrainDone> Source::drain(std::span<const ByteRange> repair) {
         const std::uint64_t first = range.offset / block_bytes;
         job_.tracker(range.disk).dirty().set(first, blocks_of(range.offset + range.length) - first);
     }
-    return job_.wishes.wait_drained();
+    return job_.wishes.wait_drained(sent_before);
 }
 
 void Source::forget() {

@@ -10,6 +10,10 @@ Error cancelled() {
                  "everything that the target acknowledged");
 }
 
+Error already_running() {
+    return Error(Errc::conflict, "already_running", "the same step is being done already");
+}
+
 }  // namespace
 
 // ---- for other threads ----
@@ -62,11 +66,8 @@ Result<> Wishes::wait_settled(std::uint64_t backlog_bytes_max, std::int64_t time
 }
 
 template <class T>
-Result<T> Wishes::wait_for(Request<T>& request) {
-    std::unique_lock lock(mutex_);
+Result<T> Wishes::wait_for(std::unique_lock<std::mutex>& lock, Request<T>& request) {
     if (stopped_) return cancelled();
-    if (request.wanted || request.answer)
-        return Error(Errc::conflict, "already_running", "the same step is being done already");
     request.wanted = true;
     ++version_;
     changed_.notify_all();
@@ -78,12 +79,17 @@ Result<T> Wishes::wait_for(Request<T>& request) {
     return answer;
 }
 
-Result<DrainDone> Wishes::wait_drained() {
-    return wait_for(drain_);
+Result<DrainDone> Wishes::wait_drained(std::uint64_t sent_before) {
+    std::unique_lock lock(mutex_);
+    if (drain_.wanted) return already_running();
+    sent_before_drain_ = sent_before;
+    return wait_for(lock, drain_);
 }
 
 Result<VerifyDone> Wishes::wait_verified() {
-    return wait_for(verify_);
+    std::unique_lock lock(mutex_);
+    if (verify_.wanted) return already_running();
+    return wait_for(lock, verify_);
 }
 
 // ---- for the replica's thread ----
@@ -115,8 +121,8 @@ bool Wishes::is_hurried() const {
 
 bool Wishes::is_quiet() const {
     const std::lock_guard lock(mutex_);
-    const bool asked = settling_ > 0 || (drain_.wanted && !drain_.answer) ||
-                       (verify_.wanted && !verify_.answer);
+    const bool asked =
+        settling_ > 0 || (drain_.wanted && !drain_.answer) || (verify_.wanted && !verify_.answer);
     return desired_.mode == ReplicateMode::track_only && !asked;
 }
 
@@ -158,9 +164,16 @@ void Wishes::note_pass(std::optional<std::uint64_t> backlog_bytes) {
     changed_.notify_all();
 }
 
-void Wishes::finish_drain(Result<DrainDone> done) {
+void Wishes::finish_drain(std::uint64_t batch, std::uint64_t sent_now) {
     const std::lock_guard lock(mutex_);
-    if (drain_.wanted) drain_.answer = std::move(done);
+    if (drain_.wanted) drain_.answer = DrainDone{batch, sent_now - sent_before_drain_};
+    changed_.notify_all();
+}
+
+void Wishes::fail_requests(const Error& error) {
+    const std::lock_guard lock(mutex_);
+    if (drain_.wanted) drain_.answer = Result<DrainDone>(error);
+    if (verify_.wanted) verify_.answer = Result<VerifyDone>(error);
     changed_.notify_all();
 }
 

@@ -32,7 +32,8 @@ class Wishes {
     void stop();
 
     [[nodiscard]] Result<> wait_settled(std::uint64_t backlog_bytes_max, std::int64_t timeout_ms);
-    [[nodiscard]] Result<DrainDone> wait_drained();
+    /// `sent_before`: payload bytes sent when the drain was asked for.
+    [[nodiscard]] Result<DrainDone> wait_drained(std::uint64_t sent_before);
     [[nodiscard]] Result<VerifyDone> wait_verified();
 
     // ---- for the replica's thread ----
@@ -57,7 +58,9 @@ class Wishes {
     void note_pass_begun();
     /// `backlog_bytes` as measured by the pass that began last; nullopt if it says nothing yet.
     void note_pass(std::optional<std::uint64_t> backlog_bytes);
-    void finish_drain(Result<DrainDone> done);
+    void finish_drain(std::uint64_t batch, std::uint64_t sent_now);
+    /// The reason why neither a drain nor a verification that is waited for can succeed.
+    void fail_requests(const Error& error);
     void finish_verify(Result<VerifyDone> done);
     /// Sleeps; returns early, and true, when something was wanted anew since the last pause.
     bool pause(std::int64_t ms);
@@ -72,7 +75,7 @@ class Wishes {
     };
 
     template <class T>
-    [[nodiscard]] Result<T> wait_for(Request<T>& request);
+    [[nodiscard]] Result<T> wait_for(std::unique_lock<std::mutex>& lock, Request<T>& request);
 
     mutable std::mutex mutex_;
     std::condition_variable changed_;
@@ -83,6 +86,7 @@ class Wishes {
     wire::Link* control_ = nullptr;
     wire::Link* bulk_ = nullptr;
     Request<DrainDone> drain_;
+    std::uint64_t sent_before_drain_ = 0;
     Request<VerifyDone> verify_;
     int settling_ = 0;
     std::uint64_t passes_begun_ = 0;

@@ -103,7 +103,7 @@ TEST_CASE("resume: a control link cut at any point loses nothing") {
 }
 
 TEST_CASE("resume: a killed source goes on with what was durable") {
-    Lab lab({200 * mib});
+    Lab lab({150 * mib});
     lab.limits.rate_bytes_per_s = 400 * mib;
     lab.start_target();
     lab.start_source();
@@ -233,7 +233,7 @@ TEST_CASE("faults: an unreadable range of the source is never called synchronise
 }
 
 TEST_CASE("faults: power loss on the target between acknowledgements loses nothing acknowledged") {
-    Lab lab({200 * mib});
+    Lab lab({150 * mib});
     lab.start_target();
     lab.limits.rate_bytes_per_s = 300 * mib;
     lab.start_source();
@@ -286,7 +286,7 @@ struct Stepped {
     }
 
     void connect() {
-        links = std::move(*lab_.dial());
+        links = *lab_.dial();
         control.emplace(*links.control, 5'000);
         auto mirrored = connect_to_target(*job, *control, *links.bulk);
         REQUIRE(ok(mirrored));

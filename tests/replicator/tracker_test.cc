@@ -27,7 +27,7 @@ struct Scanned {
     /// As after SIGKILL: nothing is closed in order, the files stay.
     void reopen() {
         tracker.reset();
-        tracker = std::move(*open_tracker(disk, options, nullptr));
+        tracker = *open_tracker(disk, options, nullptr);
     }
 
     /// What a pass does: takes everything that is dirty, reads it and sends it.
@@ -142,7 +142,7 @@ TEST_CASE("scan tracker: the end of an odd-sized disk is tracked too") {
     MemoryDevice disk(2 * chunk + 1000);
     TrackerOptions options;
     options.state_directory = directory.path();
-    auto tracker = std::move(*ScanTracker::open(disk, options));
+    auto tracker = *ScanTracker::open(disk, options);
     REQUIRE(ok(tracker->refresh()));
     CHECK(tracker->dirty().count() == 33);
 }
@@ -161,7 +161,7 @@ TEST_CASE("tracker: the reason for not using block tracepoints is told") {
 
 struct Stated {
     [[nodiscard]] SourceState open() {
-        return std::move(*SourceState::open(directory.path(), key, random.uuid()));
+        return *SourceState::open(directory.path(), key, random.uuid());
     }
 
     Stated() {
