@@ -27,7 +27,7 @@ std::optional<EffectKind> answered_by(const ReportBody& body) {
 
         std::optional<EffectKind> operator()(const FenceDeclined&) { return EffectKind::fence; }
 
-        std::optional<EffectKind> operator()(const FenceBreach&) { return EffectKind::hold_fence; }
+        std::optional<EffectKind> operator()(const FenceBreach&) { return std::nullopt; }
 
         std::optional<EffectKind> operator()(const FenceBrokenByRoot&) { return std::nullopt; }
 
@@ -182,10 +182,11 @@ class ReportDecider {
     // ---- the fence ----
 
     Accepted operator()(const FenceBreach& body) {
-        const bool of_fence = job_.fence && effect_.seq == job_.fence_cause.seq;
+        // About Fence or HoldFence of this run: after a restart the agent finds out before it is
+        // asked to hold, and it may say so before its fence is recorded here.
         const bool known = job_.fence_breached && (job_.parked || !is_in_cutover(job_.phase));
         // A source that is being released takes writes again: that is what a release is for.
-        if (!of_fence || known || job_.phase == Phase::rolling_back) return {};
+        if (known || !from_source() || !of_run() || wants_release(job_)) return {};
         Accepted accepted = if_legal(FenceBreached{body.completions});
         park_in_cutover(accepted,
                         breach("fence_breached", std::to_string(body.completions) +

@@ -143,12 +143,6 @@ bool wants_hold_fence(const Job& job) {
     DROVER_UNREACHABLE();
 }
 
-bool wants_release(const Job& job) {
-    if (!target_is_out(job) || job.phase != Phase::rolling_back) return false;
-    DROVER_ASSERT(job.rollback.has_value());
-    return job.rollback->mode == RollbackMode::discard || job.reverse_verified;
-}
-
 bool wants_deletion(const Job& job) {
     return (job.phase == Phase::rolled_back || job.phase == Phase::cancelled) &&
            job.deletion_wanted && !job.data_deleted && !job.deactivate_pending;
@@ -301,6 +295,12 @@ std::optional<Wake> next_wake(const Job& job) {
     const WallMicros at_micros = wake_time(job);
     if (at_micros == 0) return std::nullopt;
     return Wake{at_micros, effect_id(job, job.wake_cause, EffectKind::wake_at, Side::source)};
+}
+
+bool wants_release(const Job& job) {
+    if (!target_is_out(job) || job.phase != Phase::rolling_back) return false;
+    DROVER_ASSERT(job.rollback.has_value());
+    return job.rollback->mode == RollbackMode::discard || job.reverse_verified;
 }
 
 bool is_current(const Job& job, const EffectId& id) {

@@ -90,7 +90,7 @@ constexpr PhaseSet staying(EventKind event) {
         case EventKind::target_deactivated:
             return range(Phase::syncing, Phase::cancelled);  // wherever it is still owed
         case EventKind::fence_breached:
-            return range(Phase::draining, Phase::committed) | going_back;
+            return range(Phase::fencing, Phase::committed) | going_back;
         case EventKind::fence_broken:
             return cutover | going_back | bit(Phase::committed);
 

@@ -28,6 +28,9 @@ struct Wake {
     return !job.activate_derived || job.target_deactivated || job.target_stop_confirmed;
 }
 
+/// Rolling back, and the source may go into service again.
+[[nodiscard]] bool wants_release(const Job& job);
+
 [[nodiscard]] inline const std::string& agent_of(const Job& job, Side side) {
     return side == Side::source ? job.spec.source_agent : job.spec.target_agent;
 }

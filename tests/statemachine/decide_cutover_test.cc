@@ -449,6 +449,18 @@ TEST_CASE("a breached or broken fence withholds activation for good") {
         .when(Rollback{RollbackMode::discard, "perhaps"})
         .in(Phase::rolling_back);
 
+    // Found at a restart of the source: named by its Fence, and perhaps before the fence is known
+    // here.
+    for (const Phase phase : {Phase::fencing, Phase::draining}) {
+        at(phase)
+            .when_reported(EffectKind::fence, Side::source, FenceBreach{1})
+            .then_kinds({EventKind::fence_breached, EventKind::parked})
+            .in(phase);
+    }
+
+    // The breach alone withholds it, whatever else is known.
+    at(Phase::activating).given({FenceBreached{1}}).does_not_want(EffectKind::activate);
+
     Scenario broken_fence = at(Phase::draining);
     broken_fence.when_reported(EffectKind::hold_fence, Side::source, FenceBrokenByRoot{"root"})
         .then_kinds({EventKind::fence_broken, EventKind::parked})

@@ -339,6 +339,20 @@ TEST_CASE("rolling back: a failed stop or release parks and stays wanted; retry 
         .wants(EffectKind::release, Side::source);
 }
 
+TEST_CASE(
+    "rolling back: writes on the source are a breach until its release is wanted, then they are "
+    "not") {
+    at(Phase::rolling_back)
+        .when_reported(EffectKind::hold_fence, Side::source, FenceBreach{1})
+        .then({FenceBreached{1}})
+        .when_reported(EffectKind::hold_fence, Side::source, FenceBreach{2})
+        .then_nothing();
+    at(Phase::rolling_back)
+        .given({TargetDeactivated{true, 1}})
+        .when_reported(EffectKind::hold_fence, Side::source, FenceBreach{1})
+        .then_nothing();
+}
+
 TEST_CASE("rule 8: root may break the fence; it is recorded, and rolling back goes on") {
     Scenario scenario = at(Phase::rolling_back);
     scenario.when_reported(EffectKind::hold_fence, Side::source, FenceBrokenByRoot{"root"})

@@ -68,7 +68,7 @@ constexpr Row expected[] = {
     {EventKind::agent_back, "==================="},
     {EventKind::target_stop_confirmed, "..............=...."},
     {EventKind::target_deactivated, "....==============="},
-    {EventKind::fence_breached, "........=========.."},
+    {EventKind::fence_breached, ".......==========.."},
     {EventKind::fence_broken, ".......==========.."},
     {EventKind::cleaned_up, ".............=....="},
     {EventKind::deletion_started, ".................=="},
