@@ -1,5 +1,6 @@
 #include "replicator/tracker.h"
 
+#include "base/file.h"
 #include "replicator/ebpf_tracker.h"
 #include "replicator/scan_tracker.h"
 
@@ -11,6 +12,7 @@ Result<std::unique_ptr<ChangeTracker>> open_tracker(BlockDevice& device,
     const auto explain = [&](const std::string& reason) {
         if (why_not_ebpf != nullptr) *why_not_ebpf = reason;
     };
+    TRY_VOID(make_directory_durably(options.state_directory));
     if (!options.allow_ebpf) {
         explain("switched off by configuration");
         return ScanTracker::open(device, options);

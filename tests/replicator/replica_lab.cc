@@ -135,7 +135,11 @@ Progress Recorder::last() const {
 }
 
 Lab::Lab(std::vector<std::uint64_t> sizes_bytes, bool tracking)
-    : not_after_micros(SystemClock().wall_micros() + 3'600'000'000),
+    : open_source_disk(
+          [this](std::size_t i) { return std::make_unique<SharedDevice>(source_disks[i]->disk); }),
+      open_target_disk(
+          [this](std::size_t i) { return std::make_unique<SharedDevice>(*target_disks[i]); }),
+      not_after_micros(SystemClock().wall_micros() + 3'600'000'000),
       tracking_(tracking) {
     SeededRandom content(sizes_bytes.front());
     job_ = random_.uuid();
@@ -173,8 +177,8 @@ Ticket Lab::signed_ticket(std::uint64_t at_serial) const {
 void Lab::start_target() {
     TargetConfig config;
     config.ticket = signed_ticket(serial);
-    for (const auto& disk : target_disks)
-        config.disks.push_back(std::make_unique<SharedDevice>(*disk));
+    for (std::size_t i = 0; i < target_disks.size(); ++i)
+        config.disks.push_back(open_target_disk(i));
     config.state_directory = directory.path() / "target";
     config.overwrite_acknowledged = overwrite_acknowledged;
     auto opened = open_target_replica(std::move(config), clock_, random_);
@@ -214,7 +218,7 @@ void Lab::start_source() {
     config.boot_id = boot_id;
     for (std::size_t i = 0; i < source_disks.size(); ++i) {
         SourceDisk disk;
-        disk.device = std::make_unique<SharedDevice>(source_disks[i]->disk);
+        disk.device = open_source_disk(i);
         if (tracking_) {
             disk.tracker = std::make_unique<MarkingTracker>(*source_disks[i]);
         } else {
@@ -223,8 +227,9 @@ void Lab::start_source() {
             options.disk = static_cast<std::uint32_t>(i);
             options.state_directory = config.state_directory;
             options.boot_id = boot_id;
-            options.allow_ebpf = false;
-            disk.tracker = *open_tracker(*disk.device, options, nullptr);
+            options.allow_ebpf = allow_ebpf;
+            disk.tracker = *open_tracker(*disk.device, options, &why_not_ebpf);
+            tracker_resumed = disk.tracker->resumed();
         }
         config.disks.push_back(std::move(disk));
     }

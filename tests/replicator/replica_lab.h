@@ -168,6 +168,12 @@ class Lab {
     [[nodiscard]] std::uint64_t differing_bytes();
 
     // ---- what a test may turn ----
+    /// Real disks in place of the memory ones, of the same sizes.
+    std::function<std::unique_ptr<BlockDevice>(std::size_t)> open_source_disk;
+    std::function<std::unique_ptr<BlockDevice>(std::size_t)> open_target_disk;
+    bool allow_ebpf = false;
+    std::string why_not_ebpf;  ///< of the source disk opened last
+    bool tracker_resumed = false;
     /// Options of the next bulk and control links, used once.
     std::uint64_t cut_bulk_after_frames = 0;
     std::uint64_t cut_control_after_frames = 0;
