@@ -1,5 +1,6 @@
 #include "agent/commands.h"
 #include "agent/guard.h"
+#include "base/exit_code.h"
 
 #include <iostream>
 
@@ -14,45 +15,17 @@ void print(const Error& error) {
     if (!error.next().empty()) std::cerr << "  next: " << error.next() << "\n";
 }
 
-/// docs/exit-codes.md
-int code_of(Errc code) {
-    switch (code) {
-        case Errc::none:
-            return 0;
-        case Errc::invalid:
-            return 2;
-        case Errc::denied:
-            return 4;
-        case Errc::not_found:
-            return 5;
-        case Errc::conflict:
-            return 6;
-        case Errc::unavailable:
-        case Errc::timed_out:
-            return 9;
-        case Errc::corrupt:
-            return 11;
-        case Errc::io:
-        case Errc::unsupported:
-            return 1;
-        case Errc::cancelled:
-            return 130;
-    }
-    return 1;
-}
-
 }  // namespace
 
 int fail(const Error& error) {
     print(error);
-    return code_of(error.code());
+    return static_cast<int>(exit_code_of(error.code()));
 }
 
 int fail_locally(const Error& error) {
-    constexpr int exit_refused = 6;
     print(error);
     const bool refused = error.code() == Errc::unavailable || error.code() == Errc::denied;
-    return refused ? exit_refused : code_of(error.code());
+    return static_cast<int>(refused ? ExitCode::refused : exit_code_of(error.code()));
 }
 
 Result<Opened> open_config(const std::filesystem::path& file) {

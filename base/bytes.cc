@@ -20,7 +20,10 @@ constexpr std::array<std::uint32_t, 256> make_crc32c_table() {
     std::array<std::uint32_t, 256> table{};
     for (std::uint32_t i = 0; i < 256; ++i) {
         std::uint32_t value = i;
-        for (int bit = 0; bit < 8; ++bit) value = (value & 1) ? 0x82f63b78U ^ (value >> 1) : value >> 1;
+        for (int bit = 0; bit < 8; ++bit) {
+            const std::uint32_t shifted = value >> 1;
+            value = (value & 1) != 0 ? 0x82f63b78U ^ shifted : shifted;
+        }
         table[i] = value;
     }
     return table;

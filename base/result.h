@@ -30,9 +30,10 @@ enum class Errc : std::uint8_t {
 };
 
 /// What a person sees when something fails. `id` is stable and documented (docs/errors.md), for
-/// example "target_not_blank"; `detail` says what happened here; `kept` says what is safe, and `next`
-/// what to do. Default-constructible and not an aggregate: Boost 1.81's result::error() needs the
-/// first, and an aggregate would be constructible from any value in C++20, which disables `return value;`.
+/// example "target_not_blank"; `detail` says what happened here; `kept` says what is safe, and
+/// `next` what to do. Default-constructible and not an aggregate: Boost 1.81's result::error()
+/// needs the first, and an aggregate would be constructible from any value in C++20, which disables
+/// `return value;`.
 class Error {
   public:
     Error() = default;
@@ -96,21 +97,16 @@ class [[nodiscard]] Result : public boost::system::result<T, Error> {
 }  // namespace drover
 
 /// TRY(auto x, f()): binds x to the value of f(), or returns its error from this function.
-/// TRY_VOID(g()) does the same for Result<>. CO_ forms are for coroutines.
-/// Declaration form on purpose: a statement expression with co_return crashes g++ 12.2.
+/// TRY_VOID(g()) does the same for Result<>.
 #define DROVER_TRY_JOIN_(a, b) a##b
 #define DROVER_TRY_NAME_(a, b) DROVER_TRY_JOIN_(a, b)
-#define DROVER_TRY_BIND_(tmp, ret, decl, ...) \
-    auto&& tmp = (__VA_ARGS__);               \
-    if (!tmp) [[unlikely]]                    \
-        ret std::move(tmp).error();           \
+#define DROVER_TRY_BIND_(tmp, decl, ...) \
+    auto&& tmp = (__VA_ARGS__);          \
+    if (!tmp) [[unlikely]]               \
+        return std::move(tmp).error();   \
     decl = std::move(tmp).value()
-#define DROVER_TRY_CHECK_(tmp, ret, ...)               \
+#define DROVER_TRY_CHECK_(tmp, ...)                    \
     if (auto&& tmp = (__VA_ARGS__); !tmp) [[unlikely]] \
-    ret std::move(tmp).error()
-#define TRY(decl, ...) \
-    DROVER_TRY_BIND_(DROVER_TRY_NAME_(try_, __COUNTER__), return, decl, __VA_ARGS__)
-#define CO_TRY(decl, ...) \
-    DROVER_TRY_BIND_(DROVER_TRY_NAME_(try_, __COUNTER__), co_return, decl, __VA_ARGS__)
-#define TRY_VOID(...) DROVER_TRY_CHECK_(DROVER_TRY_NAME_(try_, __COUNTER__), return, __VA_ARGS__)
-#define CO_TRY_VOID(...) DROVER_TRY_CHECK_(DROVER_TRY_NAME_(try_, __COUNTER__), co_return, __VA_ARGS__)
+    return std::move(tmp).error()
+#define TRY(decl, ...) DROVER_TRY_BIND_(DROVER_TRY_NAME_(try_, __COUNTER__), decl, __VA_ARGS__)
+#define TRY_VOID(...) DROVER_TRY_CHECK_(DROVER_TRY_NAME_(try_, __COUNTER__), __VA_ARGS__)

@@ -18,6 +18,14 @@ Error no_job(const std::string& name) {
                  "list the jobs with `drover job list`");
 }
 
+Error unknown_agent(const std::string& agent) {
+    return Error(
+        Errc::conflict, "unknown_agent", "there is no agent " + printable(agent, 63),
+        "nothing was changed",
+        "list the agents with `drover agent list`, or announce this one with `drover agent "
+        "token`");
+}
+
 void add_version(const JobEntry& entry, HttpResponse& response) {
     response.headers["ETag"] = "\"" + std::to_string(entry.job.version) + "\"";
 }
@@ -52,6 +60,11 @@ json::array events_of(const eventlog::EventLog& log, const Answer& answer) {
 void Api::create_job(const Call& call, const Respond& respond) {
     auto spec = read_job_spec(call.request.body);
     if (!spec) return respond(render(problem_of(spec.error())));
+    for (const std::string& agent : {spec->source_agent, spec->target_agent}) {
+        if (!is_known(parts_.core.state().registry, agent)) {
+            return respond(render(problem_of(unknown_agent(agent))));
+        }
+    }
     const std::string name = spec->name;
     JobCommand command;
     command.job = name;

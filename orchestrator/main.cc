@@ -1,4 +1,5 @@
 // droverd: the command line. Everything else is in the library.
+#include "base/exit_code.h"
 #include "orchestrator/server.h"
 #include "orchestrator/setup.h"
 
@@ -13,10 +14,6 @@ namespace {
 using namespace drover;
 using namespace drover::orchestrator;
 
-constexpr int exit_failure = 1;
-constexpr int exit_usage = 2;
-constexpr int exit_refused = 6;
-
 struct Arguments {
     std::string state;
     std::vector<std::string> hosts;
@@ -27,23 +24,7 @@ struct Arguments {
 
 int report(const Error& error) {
     std::cerr << "droverd: " << error.text() << "\n";
-    switch (error.code()) {
-        case Errc::invalid:
-            return exit_usage;
-        case Errc::conflict:
-            return exit_refused;
-        case Errc::none:
-        case Errc::not_found:
-        case Errc::denied:
-        case Errc::unavailable:
-        case Errc::corrupt:
-        case Errc::io:
-        case Errc::unsupported:
-        case Errc::timed_out:
-        case Errc::cancelled:
-            return exit_failure;
-    }
-    return exit_failure;
+    return static_cast<int>(exit_code_of(error.code()));
 }
 
 int init(const Arguments& arguments) {
@@ -107,7 +88,7 @@ int run_command(int argc, char** argv) {
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
-        return app.exit(error) == 0 ? 0 : exit_usage;
+        return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
     }
     return making->parsed() ? init(arguments) : run(arguments);
 }
@@ -120,6 +101,6 @@ int main(int argc, char** argv) {
     } catch (const std::exception& error) {
         // Only third-party code throws, and nothing below knows how to go on.
         std::cerr << "droverd: stopped by an exception: " << error.what() << "\n";
-        return exit_failure;
+        return static_cast<int>(ExitCode::failure);
     }
 }

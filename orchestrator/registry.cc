@@ -94,6 +94,12 @@ Result<std::vector<SystemFact>> decide(const Registry& registry, const RegistryW
     return decide_describe(registry, std::get<Describe>(wish));
 }
 
+bool is_known(const Registry& registry, const std::string& agent) {
+    if (registry.agents.contains(agent)) return true;
+    return std::any_of(registry.tokens.begin(), registry.tokens.end(),
+                       [&](const auto& token) { return token.second.agent == agent; });
+}
+
 void evolve(Registry& registry, const SystemFact& fact, WallMicros wall_micros) {
     if (const auto* token = std::get_if<AgentTokenCreated>(&fact)) {
         registry.tokens[token->token_hash] = {token->agent, token->expires_micros, std::nullopt};

@@ -71,6 +71,9 @@ constexpr std::size_t tokens_open_max = 10'000;
                                                      const std::string& actor,
                                                      WallMicros now_micros);
 
+/// Enrolled, or announced by a token: a job may name it.
+[[nodiscard]] bool is_known(const Registry& registry, const std::string& agent);
+
 /// The only way the registry changes, live and on replay.
 void evolve(Registry& registry, const SystemFact& fact, WallMicros wall_micros);
 

@@ -1,6 +1,7 @@
 // The REST API on parsed requests: who may, what is refused and how, what is answered.
 #include "orchestrator/api.h"
 
+#include "base/sha256.h"
 #include "wire/pki.h"
 #include "world.h"
 
@@ -23,7 +24,11 @@ class Client {
   public:
     Client()
         : enrolment_(authority(), "PUBLIC", "PIN", secret()),
-          api_({*world.core, world.clock, world.random, enrolment_, token_hash(api_token), {}}) {}
+          api_({*world.core, world.clock, world.random, enrolment_, token_hash(api_token), {}}) {
+        for (const char* agent : {"old", "new"}) {
+            REQUIRE(world.registry(CreateToken{agent, sha256(as_bytes(agent)), 900}));
+        }
+    }
 
     HttpResponse send(const std::string& method, const std::string& target,
                       const std::string& body = {},
@@ -337,15 +342,15 @@ TEST_CASE("api: the stream of events resumes after the last one that was seen") 
     const auto next = live.stream(live.stream_from);
     REQUIRE(next);
     CHECK(
-        next->text.starts_with("id: 3\ndata: {\"seq\":3,\"job\":\"web\",\"event\":\"Cancelled\""));
+        next->text.starts_with("id: 5\ndata: {\"seq\":5,\"job\":\"web\",\"event\":\"Cancelled\""));
     CHECK(next->text.ends_with("}\n\n"));
-    CHECK(next->next == 4);
+    CHECK(next->next == 6);
 
     const HttpResponse resumed = client.send("GET", "/v1/events", "", {{"last-event-id", "1"}});
     CHECK(resumed.stream_from == 2);
-    CHECK(resumed.stream(2)->next == 4);
+    CHECK(resumed.stream(4)->next == 6);
     CHECK(client.send("GET", "/v1/events?from=1").stream_from == 1);
-    CHECK(client.send("GET", "/v1/events", "", {{"last-event-id", "99"}}).stream_from == 4);
+    CHECK(client.send("GET", "/v1/events", "", {{"last-event-id", "99"}}).stream_from == 6);
     check_problem(client.send("GET", "/v1/events", "", {{"last-event-id", "x"}}), 400,
                   "bad_header");
 }

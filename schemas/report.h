@@ -1,0 +1,165 @@
+/// Reports: what an agent says happened. And telemetry, which is never logged and may be lost.
+#pragma once
+
+#include "schemas/effect.h"
+
+namespace drover {
+
+struct PreflightDone {
+    std::vector<Finding> findings;
+    std::vector<DiskFacts> disks;
+    std::vector<std::string> capabilities;  ///< for example "track.ebpf", "test.overlay"
+    std::map<HookStep, Hash> hook_digests;  ///< SHA-256 of each hook's file
+    Endpoint endpoint;                      ///< target only
+    std::string journal_mode;               ///< target only: "direct"
+
+    bool operator==(const PreflightDone&) const = default;
+};
+
+struct MirrorDone {
+    Generation generation;
+
+    bool operator==(const MirrorDone&) const = default;
+};
+
+struct DataStateNow {
+    DataState state = DataState::idle;
+    Generation generation;
+    std::uint64_t backlog_bytes = 0;
+
+    bool operator==(const DataStateNow&) const = default;
+};
+
+struct GenerationGone {
+    std::uint32_t disk = 0;
+    std::string cause;
+
+    bool operator==(const GenerationGone&) const = default;
+};
+
+struct FenceDone {
+    FenceProof proof;
+
+    bool operator==(const FenceDone&) const = default;
+};
+
+struct FenceDeclined {
+    std::uint64_t backlog_bytes = 0;
+
+    bool operator==(const FenceDeclined&) const = default;
+};
+
+struct FenceBreach {
+    std::uint64_t completions = 0;  ///< writes that completed on a fenced disk
+
+    bool operator==(const FenceBreach&) const = default;
+};
+
+/// Local root removed the fence by hand: the one way to make two writers.
+struct FenceBrokenByRoot {
+    std::string by;
+
+    bool operator==(const FenceBrokenByRoot&) const = default;
+};
+
+struct DrainDone {
+    std::uint64_t batch = 0;
+    std::uint64_t bytes = 0;
+
+    bool operator==(const DrainDone&) const = default;
+};
+
+struct VerifyDone {
+    std::vector<DiskProof> disks;
+    std::vector<ByteRange> mismatches;  ///< at most mismatches_max; empty means none was found
+
+    bool operator==(const VerifyDone&) const = default;
+};
+
+constexpr std::size_t mismatches_max = 256;
+
+struct ActivateDone {
+    WallMicros activated_micros = 0;
+
+    bool operator==(const ActivateDone&) const = default;
+};
+
+struct ValidateDone {
+    std::string check;
+
+    bool operator==(const ValidateDone&) const = default;
+};
+
+struct DeactivateDone {
+    bool was_active = false;
+    std::uint64_t bytes_written = 0;  ///< on the target's disks since activation
+
+    bool operator==(const DeactivateDone&) const = default;
+};
+
+struct ReleaseDone {
+    WallMicros released_micros = 0;
+
+    bool operator==(const ReleaseDone&) const = default;
+};
+
+struct CleanupDone {
+    bool operator==(const CleanupDone&) const = default;
+};
+
+struct DataDeleted {
+    bool operator==(const DataDeleted&) const = default;
+};
+
+/// The step did not happen, or not fully; `error` says what is kept and what to do next.
+struct StepFailed {
+    Error error;
+
+    bool operator==(const StepFailed&) const = default;
+};
+
+using ReportBody =
+    std::variant<PreflightDone, MirrorDone, DataStateNow, GenerationGone, FenceDone, FenceDeclined,
+                 FenceBreach, FenceBrokenByRoot, DrainDone, VerifyDone, ActivateDone, ValidateDone,
+                 DeactivateDone, ReleaseDone, CleanupDone, DataDeleted, StepFailed>;
+
+/// An agent's durable statement about an effect. `report_id` makes a resend recognisable: it
+/// becomes the command id on the orchestrator.
+struct Report {
+    Uuid report_id;
+    EffectId effect;
+    ReportBody body;
+
+    bool operator==(const Report&) const = default;
+};
+
+// ---- telemetry: never logged, may be lost ----
+
+struct DiskProgress {
+    std::uint64_t size_bytes = 0;
+    std::uint64_t mirrored_bytes = 0;
+    std::uint64_t backlog_bytes = 0;
+
+    bool operator==(const DiskProgress&) const = default;
+};
+
+struct Progress {
+    JobId job;
+    Side side = Side::source;
+    DataState state = DataState::idle;
+    std::vector<DiskProgress> disks;
+    std::uint64_t bytes_changed = 0;       ///< taken from the tracker since the mirror completed
+    std::uint64_t bytes_sent_mirror = 0;   ///< payload sent while mirroring
+    std::uint64_t bytes_sent_sync = 0;     ///< payload sent after it
+    std::uint64_t bytes_zero_skipped = 0;  ///< zero ranges not sent as data
+    std::uint64_t bytes_resumed = 0;  ///< already durable at the last reconnect, not sent again
+    std::uint64_t passes = 0;
+    std::uint64_t tracker_losses = 0;                  ///< events the audit found missing, repaired
+    std::uint64_t rate_bytes_per_s = 0;                ///< over the last second or so
+    std::uint64_t bytes_written_since_activation = 0;  ///< target only
+    std::string detail;                                ///< last error in words, empty when well
+
+    bool operator==(const Progress&) const = default;
+};
+
+}  // namespace drover
