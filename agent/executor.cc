@@ -89,7 +89,7 @@ Result<> Executor::start() {
         log::warn("fence", "a marker of another host is ignored",
                   "job=" + marker.effect.job_name + " host=" + marker.host.id);
     for (const auto& [id, side] : jobs) {
-        workers_.post(lane_of(id, side), [this, opened = job(id, side), id = id] {
+        workers_.post(lane_of(id, side), [opened = job(id, side), id = id] {
             auto started = opened->start();
             if (!started) log::error("agent", started.error().text(), "job=" + id.hex());
         });
@@ -155,6 +155,10 @@ void Executor::wanted_again(const JournalEntry& entry) {
     }
     if (!entry.report) return run(entry.effect, true);
     const bool failed = std::holds_alternative<StepFailed>(entry.report->body);
+    // Both can be repeated from any point, and the world may have changed: a target that comes back
+    // after its stop was confirmed has to be stopped again, by its hook.
+    const bool repeatable = id.kind == EffectKind::deactivate || id.kind == EffectKind::release;
+    if (failed && repeatable) return run(entry.effect, true);
     if (failed && is_ownership(id.kind)) return probe(entry);
     output_.report(*entry.report);
 }
@@ -227,7 +231,7 @@ void Executor::refuse(const EffectId& effect, const Error& error) {
 void Executor::withdrawn(const EffectWithdrawn& withdrawn) {
     const EffectId& id = withdrawn.id;
     if (!is_standing(id.kind)) return;  // one-shots run to their end
-    workers_.post(lane_of(id.job, id.side), [this, id, target = job(id.job, id.side)] {
+    workers_.post(lane_of(id.job, id.side), [id, target = job(id.job, id.side)] {
         auto done = target->withdraw(id);
         if (!done) log::error("agent", done.error().text(), "effect=" + effect_text(id));
     });
@@ -269,17 +273,25 @@ void Executor::stop() {
 // ---- what jobs say by themselves ----
 
 void Executor::observed(const EffectId& effect, ReportBody body) {
+    // What ends the trust in a fence is durable before the caller goes on: it may open the disks.
+    const bool breaks_trust = std::holds_alternative<FenceBreach>(body) ||
+                              std::holds_alternative<FenceBrokenByRoot>(body);
+    if (breaks_trust) return journal_observation(effect, std::move(body));
     workers_.post(observations_lane, [this, effect, body = std::move(body)] {
-        Report report;
-        report.report_id = random_.uuid();
-        report.effect = effect;
-        report.body = body;
-        if (auto* failed = std::get_if<StepFailed>(&report.body))
-            failed->error = explained(failed->error);
-        auto journalled = parts_.journal.observe(report);
-        if (!journalled) return check(journalled);
-        output_.report(report);
+        journal_observation(effect, body);
     });
+}
+
+void Executor::journal_observation(const EffectId& effect, ReportBody body) {
+    Report report;
+    report.report_id = random_.uuid();
+    report.effect = effect;
+    report.body = std::move(body);
+    if (auto* failed = std::get_if<StepFailed>(&report.body))
+        failed->error = explained(failed->error);
+    auto journalled = parts_.journal.observe(report);
+    if (!journalled) return check(journalled);
+    output_.report(report);
 }
 
 void Executor::progress(Progress progress) {
@@ -287,6 +299,8 @@ void Executor::progress(Progress progress) {
 }
 
 Result<> Executor::want_listener(const JobId& job, bool wanted) {
+    // Deciding and doing are one step: two lanes must not overtake each other in between.
+    const std::lock_guard listening(listener_mutex_);
     bool any = false;
     {
         const std::lock_guard lock(mutex_);

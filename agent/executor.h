@@ -65,6 +65,7 @@ class Executor final : private JobEvents {
     using JobSide = std::pair<JobId, Side>;
 
     void observed(const EffectId& effect, ReportBody body) override;
+    void journal_observation(const EffectId& effect, ReportBody body);
     void progress(Progress progress) override;
     [[nodiscard]] Result<> want_listener(const JobId& job, bool wanted) override;
 
@@ -96,6 +97,7 @@ class Executor final : private JobEvents {
     std::map<JobId, std::shared_ptr<TargetJob>> targets_;
     std::set<EffectId> running_;
     std::set<JobSide> ticking_;
+    std::mutex listener_mutex_;  ///< held while the listener is started or stopped; taken first
     std::set<JobId> listening_;
 };
 

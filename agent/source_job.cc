@@ -316,12 +316,12 @@ Result<> SourceJob::hold(FenceMarker& marker) {
 /// Once per fence: the orchestrator never takes it back.
 Result<> SourceJob::report_breach(FenceMarker& marker, std::uint64_t completions) {
     if (marker.breached) return {};
-    marker.breached = true;
-    TRY_VOID(parts_.fences.store(marker));
     log::error("fence", "breached: a fenced disk may have been written",
                "job=" + marker.effect.job_name);
+    // The report first: killed in between, it is made twice rather than never.
     events_.observed(hold_ ? hold_->id : marker.effect.id, FenceBreach{completions});
-    return {};
+    marker.breached = true;
+    return parts_.fences.store(marker);
 }
 
 Result<> SourceJob::watch_fence() {
@@ -356,10 +356,10 @@ Result<> SourceJob::break_fence(const std::string& by) {
                      "nothing was changed", "look at drover-agent status");
     TRY_VOID(parts_.journal.tombstone(marker->work().token));
     if (!marker->broken_by_root) {
+        events_.observed(hold_ ? hold_->id : marker->effect.id, FenceBrokenByRoot{by});
         marker->broken_by_root = true;
         marker->state = FenceState::releasing;
         TRY_VOID(parts_.fences.store(*marker));
-        events_.observed(hold_ ? hold_->id : marker->effect.id, FenceBrokenByRoot{by});
     }
     const std::string hook = marker->work().post_release_hook;
     return fencer_.open_up(*marker, hook);
