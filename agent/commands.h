@@ -40,8 +40,8 @@ int guard_command(const std::filesystem::path& directory, const std::string& nam
 constexpr int exit_ok = 0;
 constexpr int exit_usage = 2;
 
-/// Prints the error as one line with its kept and next, and says which exit code it has.
-/// `refused_code` is for what the state of this host forbids: busy, denied or in conflict.
+/// Print the error with what is kept and what to do next, and give its exit code. The second is for
+/// commands about this host's own state: what is busy, denied or in conflict there is "refused".
 int fail(const Error& error);
 int fail_locally(const Error& error);
 

@@ -277,9 +277,8 @@ void Executor::observed(const EffectId& effect, ReportBody body) {
     const bool breaks_trust = std::holds_alternative<FenceBreach>(body) ||
                               std::holds_alternative<FenceBrokenByRoot>(body);
     if (breaks_trust) return journal_observation(effect, std::move(body));
-    workers_.post(observations_lane, [this, effect, body = std::move(body)] {
-        journal_observation(effect, body);
-    });
+    workers_.post(observations_lane,
+                  [this, effect, body = std::move(body)] { journal_observation(effect, body); });
 }
 
 void Executor::journal_observation(const EffectId& effect, ReportBody body) {

@@ -6,6 +6,9 @@
 namespace drover::agent {
 namespace {
 
+/// A disk may carry hundreds of logical volumes; a report takes 256 findings.
+constexpr std::size_t findings_of_holders_max = 64;
+
 bool is_step_of(HookStep step, Side side) {
     const bool at_source = step == HookStep::pre_fence || step == HookStep::post_release;
     return at_source == (side == Side::source);
@@ -69,6 +72,7 @@ void check_source_disk(const AgentParts& parts, const std::string& path, Preflig
     if (!uses) add(done, uses.error(), path);
     if (uses) {
         for (const DiskUse& use : *uses) {
+            if (done.findings.size() >= findings_of_holders_max) break;
             if (use.kind != DiskUse::Kind::holder) continue;
             done.findings.push_back({Severity::warning, "disk_held", path, use.detail,
                                      "the pre-fence hook has to deactivate it: the fence refuses "

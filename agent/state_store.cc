@@ -38,8 +38,11 @@ Error witness_damaged(const StatePaths& paths) {
 
 Result<HostIdentity> read_host_identity() {
     HostIdentity identity;
-    identity.id = first_text(
-        {"/etc/machine-id", "/var/lib/dbus/machine-id", "/sys/class/dmi/id/product_uuid"});
+    // Both where both exist: clones of a virtual machine share the first and differ in the second.
+    const std::string machine = first_text({"/etc/machine-id", "/var/lib/dbus/machine-id"});
+    const std::string hardware = first_text({"/sys/class/dmi/id/product_uuid"});
+    identity.id =
+        machine.empty() || hardware.empty() ? machine + hardware : machine + "+" + hardware;
     identity.boot_id = first_text({"/proc/sys/kernel/random/boot_id"});
     if (identity.id.empty() || identity.boot_id.empty())
         return Error(Errc::unsupported, "host_unidentified",

@@ -64,6 +64,7 @@ Result<> TargetJob::start() {
     TRY(const TargetJobFacts job, facts());
     // Before anything else: a target that must be down stays down.
     auto down = activator_.keep_down_if_due(job);
+    is_down_due_ = !down;
     if (!down) log::error("target", down.error().text(), "job=" + job.job_name);
     report_trouble(reconcile());
     return {};
@@ -185,6 +186,10 @@ void TargetJob::report_trouble(const Result<>& outcome) {
 
 void TargetJob::tick() {
     if (!record_) return;
+    if (is_down_due_) {
+        const auto job = facts();
+        is_down_due_ = !job || !activator_.keep_down_if_due(*job);
+    }
     if (record_->wanted && !replica() && parts_.clock.steady_ms() >= reopen_at_)
         report_trouble(reconcile());
     auto activation = load_activation(parts_.paths, job_);

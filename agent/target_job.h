@@ -58,6 +58,7 @@ class TargetJob final : public SideJob {
     const std::filesystem::path directory_;
     std::optional<ReplicateRecord> record_;
     SteadyMillis reopen_at_ = 0;
+    bool is_down_due_ = false;  ///< a target that must be down could not be taken back yet
     std::string last_trouble_;
 
     mutable std::mutex mutex_;

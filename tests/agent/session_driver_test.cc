@@ -129,7 +129,7 @@ class RunningAgent {
   public:
     RunningAgent(World& world, std::uint16_t port)
         : host_(world.host),
-          journal_(std::move(*Journal::open(world.paths.journal()))),
+          journal_(*Journal::open(world.paths.journal())),
           fences_(world.paths.fences(), world.host.id),
           exposures_(world.paths.exposures()),
           replicas_(world.replica_world),
