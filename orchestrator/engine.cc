@@ -108,6 +108,14 @@ std::string shared_disk(const JobSpec& one, const JobSpec& other) {
     return {};
 }
 
+Result<> check_shares_no_disk(const JobSpec& spec, const statemachine::Job& other) {
+    const std::string disk = shared_disk(spec, other.spec);
+    if (disk.empty()) return {};
+    return Error(Errc::conflict, "disk_in_other_job",
+                 "disk " + printable(disk, 200) + " belongs to job " + other.spec.name,
+                 nothing_changed, "end that job first, or leave the disk out");
+}
+
 }  // namespace
 
 Engine::Engine(eventlog::EventLog& log, Random& random, State state, eventlog::Epoch epoch,
@@ -209,18 +217,28 @@ Result<JobId> Engine::resolve_plan(const Batch& batch, const statemachine::Plan&
                          "a job named " + job.spec.name + " exists and is not over",
                          nothing_changed, "choose another name, or end that job first");
         }
-        if (const std::string disk = shared_disk(plan.spec, job.spec); !disk.empty()) {
-            return Error(Errc::conflict, "disk_in_other_job",
-                         "disk " + printable(disk, 200) + " belongs to job " + job.spec.name,
-                         nothing_changed, "end that job first, or leave the disk out");
-        }
-        return {};
+        return check_shares_no_disk(plan.spec, job);
     };
     for (const auto& [id, entry] : state_.jobs) {
         if (!batch.jobs.contains(id)) TRY_VOID(check(entry.job));
     }
     for (const auto& [id, job] : batch.jobs) TRY_VOID(check(job));
     return random_.uuid();
+}
+
+/// Data of a job that is over is deleted only while its target disks are no other job's.
+Result<> Engine::check_deletable(const Batch& batch, const statemachine::Job& job) const {
+    JobSpec targets = job.spec;
+    for (DiskPair& disk : targets.disks) disk.source.clear();
+    const auto check = [&](const statemachine::Job& other) -> Result<> {
+        if (other.id == job.id || !holds_disks(other)) return {};
+        return check_shares_no_disk(targets, other);
+    };
+    for (const auto& [id, entry] : state_.jobs) {
+        if (!batch.jobs.contains(id)) TRY_VOID(check(entry.job));
+    }
+    for (const auto& [id, other] : batch.jobs) TRY_VOID(check(other));
+    return {};
 }
 
 Result<Answer> Engine::decide_job(Batch& batch, const JobCommand& wanted, const Hash& digest) {
@@ -243,6 +261,9 @@ Result<Answer> Engine::decide_job(Batch& batch, const JobCommand& wanted, const 
         return Error(Errc::conflict, "version_mismatch",
                      "the job is at version " + std::to_string(job.version), nothing_changed,
                      "read the job again and decide anew");
+    }
+    if (std::holds_alternative<statemachine::DeleteData>(wanted.command.wish)) {
+        TRY_VOID(check_deletable(batch, job));
     }
     const statemachine::DecideContext context{batch.now, random_.uuid()};
     auto decision = statemachine::decide(job, wanted.command, context);

@@ -124,6 +124,7 @@ class Engine {
     Result<Answer> decide_registry(Batch& batch, const RegistryCommand& wanted, const Hash& digest);
     Result<JobId> resolve(const Batch& batch, const JobCommand& wanted) const;
     Result<JobId> resolve_plan(const Batch& batch, const statemachine::Plan& plan) const;
+    [[nodiscard]] Result<> check_deletable(const Batch& batch, const statemachine::Job& job) const;
     std::vector<statemachine::Event> rejection_events(const statemachine::Job& job,
                                                       const statemachine::Command& command,
                                                       const statemachine::Rejected& rejected,

@@ -27,7 +27,9 @@ bool is_ours(const SourceJob& job, const PeerCheckpoint& checkpoint) {
 }
 
 void go_on(SourceJob& job, const PeerCheckpoint& checkpoint) {
-    // Durable, only its acknowledgement was lost: its blocks need not go again.
+    // Durable, only its acknowledgement was lost: its blocks need not go again. A target that is
+    // not sure which attempt at a batch its checkpoint names does not answer
+    // (TargetState::replace).
     if (checkpoint.batch > job.state.acked_batch()) {
         for (std::size_t i = 0; i < job.disks(); ++i)
             job.state.pending(i, checkpoint.batch).clear_all();
@@ -62,7 +64,10 @@ void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
             job.tracker(i).dirty().set_all();
             job.state.set_phase(i, CopyPhase::mirroring);
         } else {
+            // The comparison finds what differs. A write before the clearing is seen by its reads,
+            // one after it keeps its bit.
             job.state.set_phase(i, CopyPhase::comparing);
+            job.tracker(i).dirty().clear_all();
         }
     }
 }

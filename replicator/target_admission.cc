@@ -30,7 +30,16 @@ Result<> check_geometry(const TargetView& target, const PeerHello& hello) {
                      "the target's disks are not open for replication", untouched,
                      "the source tries again by itself");
     for (std::size_t i = 0; i < count; ++i) {
-        if (shown.sizes_bytes[i] <= target.disk_sizes[i]) continue;
+        const bool fits = shown.sizes_bytes[i] <= target.disk_sizes[i];
+        const bool ends_on_sector = shown.sizes_bytes[i] == target.disk_sizes[i] ||
+                                    shown.sizes_bytes[i] % target.sector_bytes[i] == 0;
+        if (fits && ends_on_sector) continue;
+        if (fits)
+            return Error(Errc::invalid, "target_sectors",
+                         "disk " + std::to_string(i) + " of the source has " +
+                             std::to_string(shown.sizes_bytes[i]) +
+                             " bytes, which do not end on a sector of the larger target",
+                         untouched, "provide a target disk of exactly the source's size");
         return Error(Errc::invalid, "target_too_small",
                      "disk " + std::to_string(i) + " of the target has " +
                          std::to_string(target.disk_sizes[i]) + " bytes, the source " +

@@ -10,6 +10,7 @@ struct TargetView {
     bool overwrite_acknowledged;  ///< likewise
     const Checkpoint& checkpoint;
     std::vector<std::uint64_t> disk_sizes;  ///< empty when the disks are closed
+    std::vector<std::uint32_t> sector_bytes;
 };
 
 /// The checkpoint to make durable before the first frame is accepted: with the hello's serial, and

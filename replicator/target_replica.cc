@@ -115,9 +115,17 @@ void Target::serve(std::unique_ptr<wire::Link> link, const Bytes& hello) {
 
 Result<Checkpoint> Target::admit_now(const PeerHello& hello) {
     const Checkpoint checkpoint = state_->checkpoint();
+    if (!state_->is_certain())
+        return Error(Errc::io, "checkpoint_uncertain",
+                     "writing the checkpoint failed half-way, so it may name either of two batches",
+                     "everything that was acknowledged as durable",
+                     "look at the file system of the agent's state directory, then restart the "
+                     "target agent");
     const std::lock_guard lock(mutex_);
     if (closed_) return Error(Errc::unavailable, "job_not_here", "this target is being closed");
-    return admit({ticket_, overwrite_acknowledged_, checkpoint, state_->disk_sizes()}, hello);
+    return admit({ticket_, overwrite_acknowledged_, checkpoint, state_->disk_sizes(),
+                  state_->sector_bytes()},
+                 hello);
 }
 
 Result<std::shared_ptr<TargetSession>> Target::begin_session(std::unique_ptr<wire::Link>& link,

@@ -1,18 +1,19 @@
 /// The target's end of one job: applies batches to its disks in direct mode (write in place, flush,
-/// checkpoint, acknowledge) and answers for what it holds. Serves links handed over by the listener.
+/// checkpoint, acknowledge) and answers for what it holds. Serves links handed over by the
+/// listener.
 #pragma once
-
-#include <filesystem>
-#include <functional>
-#include <memory>
-#include <string>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/random.h"
 #include "replicator/device.h"
 #include "schemas/model.h"
 #include "wire/link.h"
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
 
 namespace drover::replicator {
 
@@ -34,8 +35,8 @@ class TargetReplica {
   public:
     virtual ~TargetReplica() = default;  ///< aborts links and joins
 
-    /// Serves one control link on its own thread until it ends. The first frame was the peer's hello,
-    /// already checked by PeerGate. A newer session of the same peer replaces the older one.
+    /// Serves one control link on its own thread until it ends. The first frame was the peer's
+    /// hello, already checked by PeerGate. A newer session of the same peer replaces the older one.
     virtual void serve_control(std::unique_ptr<wire::Link> link, Bytes hello) = 0;
     virtual void serve_bulk(std::unique_ptr<wire::Link> link, Bytes hello) = 0;
 
@@ -54,8 +55,8 @@ class TargetReplica {
                                                                          Clock& clock,
                                                                          Random& random);
 
-/// The ticket check at the listener: takes the first frame of a fresh link, verifies signature, expiry,
-/// peer identity and serial, and hands the link to the right job's replica.
+/// The ticket check at the listener: takes the first frame of a fresh link, verifies signature,
+/// expiry, peer identity and serial, and hands the link to the right job's replica.
 struct GateOptions {
     std::string own_agent;
     std::string orchestrator_public_pem;  ///< verifies ticket signatures
@@ -64,7 +65,8 @@ struct GateOptions {
 
 class PeerGate {
   public:
-    /// Finds the running replica of a job, and its ticket; null if the job is not wanted here (yet).
+    /// Finds the running replica of a job, and its ticket; null if the job is not wanted here
+    /// (yet).
     using Find = std::function<std::shared_ptr<TargetReplica>(const Ticket&)>;
 
     PeerGate(GateOptions options, Find find, Clock& clock);

@@ -73,9 +73,16 @@ Checkpoint TargetState::checkpoint() const {
 
 Result<> TargetState::replace(const Checkpoint& checkpoint) {
     const std::lock_guard lock(mutex_);
+    is_certain_ = false;
     TRY_VOID(write_checkpoint(directory_, checkpoint));
+    is_certain_ = true;
     checkpoint_ = checkpoint;
     return {};
+}
+
+bool TargetState::is_certain() const {
+    const std::lock_guard lock(mutex_);
+    return is_certain_;
 }
 
 Result<> TargetState::remove_checkpoint() {
@@ -87,6 +94,12 @@ std::vector<std::uint64_t> TargetState::disk_sizes() const {
     std::vector<std::uint64_t> sizes;
     for (const auto& disk : disks_) sizes.push_back(disk->facts().size_bytes);
     return sizes;
+}
+
+std::vector<std::uint32_t> TargetState::sector_bytes() const {
+    std::vector<std::uint32_t> sectors;
+    for (const auto& disk : disks_) sectors.push_back(disk->facts().sector_bytes);
+    return sectors;
 }
 
 }  // namespace drover::replicator

@@ -19,8 +19,11 @@ class TargetState {
     [[nodiscard]] static Result<std::unique_ptr<TargetState>> open(TargetConfig& config);
 
     [[nodiscard]] Checkpoint checkpoint() const;
-    /// Makes it durable, then current. After an error the old one is current.
+    /// Makes it durable, then current. After an error nobody knows which one the file holds, so no
+    /// session is admitted until the state is opened again: a number might name two batches.
     [[nodiscard]] Result<> replace(const Checkpoint& checkpoint);
+    /// False after a replace() that failed.
+    [[nodiscard]] bool is_certain() const;
     [[nodiscard]] Result<> remove_checkpoint();
 
     [[nodiscard]] BlockDevice& disk(std::size_t index) { return *disks_[index]; }
@@ -28,6 +31,7 @@ class TargetState {
     [[nodiscard]] std::size_t disk_count() const { return disks_.size(); }
 
     [[nodiscard]] std::vector<std::uint64_t> disk_sizes() const;
+    [[nodiscard]] std::vector<std::uint32_t> sector_bytes() const;
 
     void close_disks() { disks_.clear(); }
 
@@ -45,6 +49,7 @@ class TargetState {
     std::vector<std::unique_ptr<BlockDevice>> disks_;
     mutable std::mutex mutex_;
     Checkpoint checkpoint_;
+    bool is_certain_ = true;
 };
 
 }  // namespace drover::replicator

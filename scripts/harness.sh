@@ -52,6 +52,7 @@ loop_of() {  # loop_of IMAGE: attaches a loop device and remembers it; fails whe
   local device
   device=$(losetup --find --show --direct-io=on "$1" 2>/dev/null) \
     || device=$(losetup --find --show "$1" 2>/dev/null) || return 1
+  blockdev --setrw "$device"  # a fence sets read-only, and a loop device keeps that when it is reused
   echo "$device" >>"$run/loops"
   echo "$device"
 }
@@ -64,7 +65,10 @@ take_down() {  # ends everything that this or an interrupted run left behind in 
   while read -r mounted; do umount "$mounted"; done < <(awk -v run="$run/" \
     'index($2, run) == 1 {print $2}' /proc/mounts | sort -r)
   if [ -e "$run/loops" ]; then
-    while read -r loop; do losetup -d "$loop" 2>/dev/null || true; done <"$run/loops"
+    while read -r loop; do
+      blockdev --setrw "$loop" 2>/dev/null || true
+      losetup -d "$loop" 2>/dev/null || true
+    done <"$run/loops"
     rm -f "$run/loops"
   fi
 }

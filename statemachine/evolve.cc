@@ -254,13 +254,17 @@ class Applier {
     void operator()(const Resumed&) {
         job_.paused = false;
         job_.pause_reason.clear();
+        renew_ticket();
     }
 
     void operator()(const Parked& fact) {
         job_.parked = ParkedState{fact.step, fact.error, cause_.wall_micros};
     }
 
-    void operator()(const Unparked&) { job_.parked.reset(); }
+    void operator()(const Unparked&) {
+        job_.parked.reset();
+        renew_ticket();
+    }
 
     void operator()(const Quarantined& fact) { job_.quarantined = fact.reason; }
 
@@ -271,6 +275,7 @@ class Applier {
     void operator()(const RetryStarted& fact) {
         job_.attempt = fact.attempt;
         job_.phase_cause = cause_;
+        renew_ticket();
         if (job_.phase <= Phase::ready) job_.preflight = {};
         if (job_.phase == Phase::rolling_back || job_.deactivate_pending) {
             job_.deactivate_cause = cause_;
@@ -294,7 +299,14 @@ class Applier {
     void start_copy() {
         job_.copy_cause = cause_;
         job_.ticket_serial = cause_.seq;
-        job_.ticket_not_after_micros = cause_.wall_micros + ticket_life_micros;
+        renew_ticket();
+    }
+
+    /// Besides a new copy, whatever a person does to get a job going again gives its agents a
+    /// ticket for another 30 days.
+    void renew_ticket() {
+        if (job_.ticket_serial != 0)
+            job_.ticket_not_after_micros = cause_.wall_micros + ticket_life_micros;
     }
 
     void start_hold() {

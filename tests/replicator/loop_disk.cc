@@ -32,7 +32,11 @@ int attach_loop(int backing, std::string& path) {
         loop_config config{};
         config.fd = static_cast<std::uint32_t>(backing);
         config.info.lo_flags = LO_FLAGS_DIRECT_IO | LO_FLAGS_PARTSCAN;
-        if (::ioctl(disk.get(), LOOP_CONFIGURE, &config) == 0) return disk.release();
+        // Read-only outlives the attachment: an earlier user's fence would still hold.
+        int read_only = 0;
+        if (::ioctl(disk.get(), LOOP_CONFIGURE, &config) == 0 &&
+            ::ioctl(disk.get(), BLKROSET, &read_only) == 0)
+            return disk.release();
         if (errno != EBUSY) return -1;
     }
     return -1;

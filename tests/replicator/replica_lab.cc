@@ -249,6 +249,13 @@ void Lab::mirror() {
     DROVER_ASSERT(eventually([this] { return !recorder.mirrors().empty(); }));
 }
 
+void Lab::cut_next(std::uint64_t bulk_frames, std::uint64_t control_frames) {
+    cut_bulk_after_frames = bulk_frames;
+    cut_control_after_frames = control_frames;
+    // A newer ticket is what ends a connection without anybody dying.
+    source->update(signed_ticket(++serial), mode, limits, overwrite_acknowledged);
+}
+
 Result<PeerLinks> Lab::dial() {
     ++dials_;
     const std::lock_guard lock(target_mutex_);
@@ -256,9 +263,9 @@ Result<PeerLinks> Lab::dial() {
     wire::MemoryLinkOptions options;
     options.first_identity = source_identity;
     options.queued_bytes_max = 2U << 20;
-    options.cut_after_frames = std::exchange(cut_control_after_frames, 0);
+    options.cut_after_frames = cut_control_after_frames.exchange(0);
     auto control = wire::make_memory_links(options);
-    options.cut_after_frames = std::exchange(cut_bulk_after_frames, 0);
+    options.cut_after_frames = cut_bulk_after_frames.exchange(0);
     auto bulk = wire::make_memory_links(options);
     const std::lock_guard admissions(admissions_mutex_);
     PeerGate* gate = gate_.get();

@@ -167,6 +167,9 @@ class Lab {
     /// Bytes of the source disks that differ on the target.
     [[nodiscard]] std::uint64_t differing_bytes();
 
+    /// Ends the present connection; the next one is cut after so many frames (0: not at all).
+    void cut_next(std::uint64_t bulk_frames, std::uint64_t control_frames);
+
     // ---- what a test may turn ----
     /// Real disks in place of the memory ones, of the same sizes.
     std::function<std::unique_ptr<BlockDevice>(std::size_t)> open_source_disk;
@@ -175,8 +178,8 @@ class Lab {
     std::string why_not_ebpf;  ///< of the source disk opened last
     bool tracker_resumed = false;
     /// Options of the next bulk and control links, used once.
-    std::uint64_t cut_bulk_after_frames = 0;
-    std::uint64_t cut_control_after_frames = 0;
+    std::atomic<std::uint64_t> cut_bulk_after_frames = 0;
+    std::atomic<std::uint64_t> cut_control_after_frames = 0;
     /// The n-th bulk frame from now on has one bit of its payload flipped; 0: never.
     std::atomic<std::uint64_t> flip_bulk_frame_in = 0;
     std::uint64_t serial = 1;

@@ -293,7 +293,7 @@ TEST_CASE("checkpoint: survives its own encoding, and no damage goes unseen") {
 Result<Checkpoint> admitted(const Checkpoint& known, const PeerHello& asked,
                             bool acknowledged = false) {
     const Ticket own = ticket();
-    return admit({own, acknowledged, known, {1U << 20}}, asked);
+    return admit({own, acknowledged, known, {1U << 20}, {512}}, asked);
 }
 
 std::string refusal(const Result<Checkpoint>& result) {

@@ -1,0 +1,88 @@
+/// Rounds of writes and one fault each, drawn from a seed; after every round the disks are drained
+/// and compared byte by byte. A failing round prints its seed and what it did.
+#include "tests/replicator/replica_lab.h"
+#include "tests/replicator/result_checks.h"
+
+#include <catch2/catch.hpp>
+
+namespace drover::replicator {
+namespace {
+
+using testing::eventually;
+using testing::Lab;
+using testing::ok;
+
+constexpr std::uint64_t size_bytes = 6U << 20;
+constexpr int rounds = 60;
+
+void write_some(Lab& lab, Random& random) {
+    const std::uint64_t count = 1 + random.below(300);
+    for (std::uint64_t i = 0; i < count; ++i)
+        lab.source_disks[0]->write_block(random.below(size_bytes / block_bytes),
+                                         static_cast<std::uint8_t>(random.below(3)));
+}
+
+std::string inflict_fault(Lab& lab, Random& random) {
+    const std::uint64_t n = 1 + random.below(40);
+    switch (random.below(9)) {
+        case 0:
+            lab.kill_source();
+            write_some(lab, random);
+            lab.start_source();
+            return "the source agent was killed";
+        case 1:
+            lab.kill_target();
+            write_some(lab, random);
+            lab.start_target();
+            return "the target agent was killed";
+        case 2:
+            lab.kill_target();
+            lab.target_disks[0]->lose_power();
+            lab.start_target();
+            return "the target lost power";
+        case 3:
+            lab.flip_bulk_frame_in = n;
+            return "a bulk frame was damaged";
+        case 4:
+            lab.target_disks[0]->fail_flush_in(1);
+            return "a flush failed on the target";
+        case 5:
+            lab.target_disks[0]->fail_write_in(static_cast<std::uint32_t>(n));
+            return "a write failed on the target";
+        case 6:
+            lab.source_disks[0]->verdict = Audit::Verdict::lost;
+            return "the tracker lost events";
+        case 7:
+            lab.cut_next(n, 0);
+            return "the bulk connection was cut";
+        default:
+            lab.cut_next(0, n);
+            return "the control connection was cut";
+    }
+}
+
+TEST_CASE("chaos: whatever fails in a round, the disks are equal after it") {
+    for (const bool tracking : {true, false}) {
+        Lab lab({size_bytes}, tracking);
+        lab.mirror();
+        SeededRandom random(tracking ? 2026 : 1126);
+        for (int round = 0; round < rounds; ++round) {
+            write_some(lab, random);
+            const std::string fault = inflict_fault(lab, random);
+            INFO("round " << round << ", tracking " << tracking << ": " << fault);
+            write_some(lab, random);
+            // A fault of a disk ends a drain with its reason; the agent would ask again.
+            REQUIRE(eventually([&] { return lab.source->drain({}).has_value(); }));
+            REQUIRE(lab.differing_bytes() == 0);
+            lab.flip_bulk_frame_in = 0;
+            lab.target_disks[0]->fail_flush_in(0);
+            lab.target_disks[0]->fail_write_in(0);
+        }
+        const auto verified = lab.source->verify();
+        REQUIRE(ok(verified));
+        CHECK(verified->mismatches.empty());
+    }
+}
+
+}  // namespace
+}  // namespace drover::replicator
