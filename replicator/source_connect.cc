@@ -27,9 +27,9 @@ bool is_ours(const SourceJob& job, const PeerCheckpoint& checkpoint) {
 }
 
 void go_on(SourceJob& job, const PeerCheckpoint& checkpoint) {
-    // Durable, only its acknowledgement was lost: its blocks need not go again. A target that is
-    // not sure which attempt at a batch its checkpoint names does not answer
-    // (TargetState::replace).
+    // Durable, only its acknowledgement was lost: its blocks need not go again. A target reads
+    // back a checkpoint whose writing failed, so a number never names an earlier attempt
+    // (TargetState::make_certain).
     if (checkpoint.batch > job.state.acked_batch()) {
         for (std::size_t i = 0; i < job.disks(); ++i)
             job.state.pending(i, checkpoint.batch).clear_all();

@@ -114,13 +114,14 @@ void Target::serve(std::unique_ptr<wire::Link> link, const Bytes& hello) {
 }
 
 Result<Checkpoint> Target::admit_now(const PeerHello& hello) {
-    const Checkpoint checkpoint = state_->checkpoint();
-    if (!state_->is_certain())
+    if (const auto certain = state_->make_certain(); !certain)
         return Error(Errc::io, "checkpoint_uncertain",
-                     "writing the checkpoint failed half-way, so it may name either of two batches",
+                     "writing the checkpoint failed half-way, and it cannot be read back: " +
+                         certain.error().detail(),
                      "everything that was acknowledged as durable",
-                     "look at the file system of the agent's state directory, then restart the "
-                     "target agent");
+                     "look at the file system of the agent's state directory; the source tries "
+                     "again by itself");
+    const Checkpoint checkpoint = state_->checkpoint();
     const std::lock_guard lock(mutex_);
     if (closed_) return Error(Errc::unavailable, "job_not_here", "this target is being closed");
     return admit({ticket_, overwrite_acknowledged_, checkpoint, state_->disk_sizes(),
@@ -193,6 +194,7 @@ TargetProgress Target::progress() {
 Result<> Target::promote() {
     const std::lock_guard admission(admission_mutex_);
     end_session();
+    TRY_VOID(state_->make_certain());
     Checkpoint next = state_->checkpoint();
     if (next.state != CheckpointState::promoted) {
         next.state = CheckpointState::promoted;

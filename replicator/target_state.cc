@@ -80,9 +80,17 @@ Result<> TargetState::replace(const Checkpoint& checkpoint) {
     return {};
 }
 
-bool TargetState::is_certain() const {
+Result<> TargetState::make_certain() {
     const std::lock_guard lock(mutex_);
-    return is_certain_;
+    if (is_certain_) return {};
+    TRY(const auto found, read_checkpoint(directory_));
+    TRY_VOID(sync_directory(directory_));
+    if (found) {
+        checkpoint_ = *found;
+        distrust_changed_disks();
+    }
+    is_certain_ = true;
+    return {};
 }
 
 Result<> TargetState::remove_checkpoint() {

@@ -19,11 +19,12 @@ class TargetState {
     [[nodiscard]] static Result<std::unique_ptr<TargetState>> open(TargetConfig& config);
 
     [[nodiscard]] Checkpoint checkpoint() const;
-    /// Makes it durable, then current. After an error nobody knows which one the file holds, so no
-    /// session is admitted until the state is opened again: a number might name two batches.
+    /// Makes it durable, then current. After an error nobody knows which one the file holds, and a
+    /// number might name two batches: make_certain() before anything is built on checkpoint().
     [[nodiscard]] Result<> replace(const Checkpoint& checkpoint);
-    /// False after a replace() that failed.
-    [[nodiscard]] bool is_certain() const;
+    /// After a replace() that failed: what the file holds is made durable and current. Else
+    /// nothing.
+    [[nodiscard]] Result<> make_certain();
     [[nodiscard]] Result<> remove_checkpoint();
 
     [[nodiscard]] BlockDevice& disk(std::size_t index) { return *disks_[index]; }

@@ -1,6 +1,7 @@
 /// Both ends of a job, from the first frame to the proof, with everything that may go wrong
 /// between.
 #include "replicator/batch_stream.h"
+#include "replicator/checkpoint.h"
 #include "replicator/pass_plan.h"
 #include "replicator/source_connect.h"
 #include "tests/replicator/replica_lab.h"
@@ -27,6 +28,61 @@ DrainDone drained(Lab& lab, std::span<const ByteRange> repair = {}) {
     REQUIRE(ok(done));
     return *done;
 }
+
+/// What the replica's thread does, in single steps.
+struct Stepped {
+    explicit Stepped(Lab& lab)
+        : lab_(lab) {
+        SourceConfig config;
+        config.ticket = lab.signed_ticket(1);
+        SourceStateKey key;
+        key.job = config.ticket.job;
+        key.boot_id = "boot-1";
+        key.sizes_bytes = config.ticket.sizes_bytes;
+        key.tracker_generations = {lab.source_disks[0]->generation};
+        key.trackers_resumed = lab.source_disks[0]->attached;
+        SourceDisk disk;
+        disk.device = std::make_unique<testing::SharedDevice>(lab.source_disks[0]->disk);
+        disk.tracker = std::make_unique<testing::MarkingTracker>(*lab.source_disks[0]);
+        config.disks.push_back(std::move(disk));
+        config.boot_id = "boot-1";
+        auto state = SourceState::open(lab.directory.path() / "source", key, random_.uuid());
+        REQUIRE(ok(state));
+        job = std::make_unique<SourceJob>(std::move(config), std::move(*state), lab.recorder,
+                                          clock_, random_);
+    }
+
+    void connect() {
+        links = *lab_.dial();
+        control.emplace(*links.control, 5'000);
+        auto mirrored = connect_to_target(*job, *control, *links.bulk);
+        REQUIRE(ok(mirrored));
+        stream.emplace(*links.bulk, *control, job->state, std::move(*mirrored));
+    }
+
+    /// Takes everything dirty into the open batch.
+    Region take_dirty() {
+        return take_region(job->tracker(0).dirty(), job->state.pending(0, stream->open_batch()), 0,
+                           job->size(0), block_bytes);
+    }
+
+    /// And reads and sends it.
+    void send_dirty() {
+        for (const Extent& extent : take_dirty().extents) {
+            Bytes data(extent.length);
+            REQUIRE(ok(job->device(0).read(extent.offset, data)));
+            REQUIRE(ok(stream->send(0, extent.offset, data)));
+        }
+    }
+
+    Lab& lab_;
+    SystemClock clock_;
+    SystemRandom random_;
+    std::unique_ptr<SourceJob> job;
+    PeerLinks links;
+    std::optional<PeerChannel> control;
+    std::optional<BatchStream> stream;
+};
 
 TEST_CASE("mirror: a blank target ends up equal, on every disk") {
     Lab lab({5 * mib, 3 * mib + 777});
@@ -217,6 +273,48 @@ TEST_CASE("faults: a failed write on the target is shown and retried") {
     CHECK(std::find(states.begin(), states.end(), DataState::stalled) != states.end());
 }
 
+TEST_CASE("faults: a checkpoint that cannot be written acknowledges nothing and heals by itself") {
+    Lab lab({4 * mib});
+    lab.mirror();
+    drained(lab);
+    const auto obstacle = lab.directory.path() / "target" / "checkpoint.new";
+    std::filesystem::create_directory(obstacle);
+    const std::uint64_t batch = lab.target->progress().batch;
+    lab.source_disks[0]->write_block(7, 3);
+    REQUIRE(eventually([&] { return lab.recorder.state() == DataState::stalled; }));
+    CHECK(lab.target->progress().batch == batch);
+    CHECK(lab.source->backlog_bytes() == block_bytes);
+    std::filesystem::remove(obstacle);
+    drained(lab);
+    CHECK(lab.differing_bytes() == 0);
+    CHECK(lab.recorder.gone().empty());
+}
+
+TEST_CASE("faults: a checkpoint that was renamed but not known to be durable names its own batch") {
+    // The file holds the attempt that failed; a later one under the same number held more.
+    Lab lab({mib});
+    lab.start_target();
+    Stepped source(lab);
+    source.connect();
+    source.send_dirty();
+    source.stream->set_mirrored_upto(0, mib);
+    REQUIRE(ok(source.stream->finish()));
+    const auto directory = lab.directory.path() / "target";
+    auto checkpoint = read_checkpoint(directory);
+    REQUIRE(ok(checkpoint));
+    std::filesystem::create_directory(directory / "checkpoint.new");
+    lab.source_disks[0]->write_block(5, 1);
+    source.send_dirty();
+    REQUIRE(ok(source.stream->commit()));
+    REQUIRE_FALSE(ok(source.control->receive()));
+    std::filesystem::remove(directory / "checkpoint.new");
+    (*checkpoint)->batch += 1;
+    REQUIRE(ok(write_checkpoint(directory, **checkpoint)));
+    source.connect();
+    CHECK(source.job->state.acked_batch() == (*checkpoint)->batch);
+    CHECK(source.stream->open_batch() == (*checkpoint)->batch + 1);
+}
+
 TEST_CASE("faults: an unreadable range of the source is never called synchronised") {
     Lab lab({4 * mib});
     lab.mirror();
@@ -261,61 +359,6 @@ TEST_CASE("faults: a frame damaged on its way is refused and sent again") {
     CHECK(lab.differing_bytes() == 0);
     CHECK(lab.dials() == 2);
 }
-
-/// What the replica's thread does, in single steps.
-struct Stepped {
-    explicit Stepped(Lab& lab)
-        : lab_(lab) {
-        SourceConfig config;
-        config.ticket = lab.signed_ticket(1);
-        SourceStateKey key;
-        key.job = config.ticket.job;
-        key.boot_id = "boot-1";
-        key.sizes_bytes = config.ticket.sizes_bytes;
-        key.tracker_generations = {lab.source_disks[0]->generation};
-        key.trackers_resumed = lab.source_disks[0]->attached;
-        SourceDisk disk;
-        disk.device = std::make_unique<testing::SharedDevice>(lab.source_disks[0]->disk);
-        disk.tracker = std::make_unique<testing::MarkingTracker>(*lab.source_disks[0]);
-        config.disks.push_back(std::move(disk));
-        config.boot_id = "boot-1";
-        auto state = SourceState::open(lab.directory.path() / "source", key, random_.uuid());
-        REQUIRE(ok(state));
-        job = std::make_unique<SourceJob>(std::move(config), std::move(*state), lab.recorder,
-                                          clock_, random_);
-    }
-
-    void connect() {
-        links = *lab_.dial();
-        control.emplace(*links.control, 5'000);
-        auto mirrored = connect_to_target(*job, *control, *links.bulk);
-        REQUIRE(ok(mirrored));
-        stream.emplace(*links.bulk, *control, job->state, std::move(*mirrored));
-    }
-
-    /// Takes everything dirty into the open batch.
-    Region take_dirty() {
-        return take_region(job->tracker(0).dirty(), job->state.pending(0, stream->open_batch()), 0,
-                           job->size(0), block_bytes);
-    }
-
-    /// And reads and sends it.
-    void send_dirty() {
-        for (const Extent& extent : take_dirty().extents) {
-            Bytes data(extent.length);
-            REQUIRE(ok(job->device(0).read(extent.offset, data)));
-            REQUIRE(ok(stream->send(0, extent.offset, data)));
-        }
-    }
-
-    Lab& lab_;
-    SystemClock clock_;
-    SystemRandom random_;
-    std::unique_ptr<SourceJob> job;
-    PeerLinks links;
-    std::optional<PeerChannel> control;
-    std::optional<BatchStream> stream;
-};
 
 TEST_CASE(
     "a block taken again while its first batch is in flight survives a target that dies before "
