@@ -98,6 +98,16 @@ Result<json::array> guards_json(const StatePaths& paths) {
     return out;
 }
 
+/// Of "disconnected EPOCH WHY": why.
+std::string trouble_in(const std::string& answer) {
+    if (!answer.starts_with("disconnected ")) return {};
+    const std::size_t epoch_end = answer.find(' ', answer.find(' ') + 1);
+    if (epoch_end == std::string::npos) return {};
+    std::string why = answer.substr(epoch_end + 1);
+    while (!why.empty() && why.back() == '\n') why.pop_back();
+    return why;
+}
+
 Result<json::object> status_json(const Opened& opened) {
     const StatePaths& paths = opened.paths;
     TRY(const HostIdentity host, read_host_identity());
@@ -107,6 +117,7 @@ Result<json::object> status_json(const Opened& opened) {
     out["enrolled"] = load_identity(paths, opened.config.name).has_value();
     out["running"] = answer.has_value();
     out["connected"] = answer && answer->starts_with("connected ");
+    out["trouble"] = answer ? trouble_in(*answer) : std::string();
     out["epoch"] = witness.epoch;
     out["seq"] = witness.seq;
     TRY(out["jobs"], jobs_json(paths));
@@ -152,6 +163,8 @@ int status_command(const std::filesystem::path& config, const std::string& forma
                             : "not running")
               << ", epoch " << json::serialize(status->at("epoch")) << ", seq "
               << json::serialize(status->at("seq")) << "\n";
+    if (const json::string& trouble = status->at("trouble").as_string(); !trouble.empty())
+        std::cout << "  " << trouble.c_str() << "\n";
     for (const char* key : {"jobs", "fences", "exposures", "guards"}) print_list(*status, key);
     return exit_ok;
 }

@@ -1,7 +1,7 @@
 /// The running agent's local control socket: how local root's commands reach the process that holds
 /// the state directory. One line in, an answer, end of stream. Only root and the agent's own user.
 ///
-///   "status" ─► "connected EPOCH" or "disconnected EPOCH"
+///   "status" ─► "connected EPOCH" or "disconnected EPOCH WHY"
 ///   "release JOB USER" / "fence-remove TOKEN" ─► an outcome
 #pragma once
 

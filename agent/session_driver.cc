@@ -59,6 +59,7 @@ struct SessionDriver::State {
     bool stopping = false;
     std::optional<Error> failure;
     std::string last_trouble;  ///< logged once, not at every attempt
+    bool is_closing = false;   ///< the session ended this connection
 
     void apply(wire::AgentStep step);
     void obey(const EffectWanted& wanted);
@@ -116,6 +117,7 @@ void SessionDriver::State::apply(wire::AgentStep step) {
     for (const Uuid& report_id : step.acknowledged) executor->acknowledged(report_id);
     if (step.close) {
         complain(*step.close);
+        is_closing = true;
         if (connection) connection->close();
     }
 }
@@ -129,11 +131,13 @@ void SessionDriver::State::obey(const EffectWanted& wanted) {
 
 awaitable<void> SessionDriver::State::serve(std::shared_ptr<wire::Connection> fresh) {
     connection = fresh;
+    is_closing = false;
     apply(session.connected(clock.steady_ms()));
     for (;;) {
         const Result<Bytes> bytes = co_await fresh->receive();
         if (!bytes) {
-            complain(bytes.error());
+            // A connection that the session itself closed has its reason already.
+            if (!is_closing) complain(bytes.error());
             break;
         }
         const auto message = decode_orchestrator_message(*bytes);
@@ -193,8 +197,9 @@ awaitable<void> SessionDriver::State::wait_for_signal() {
 // ---- local control ----
 
 std::string SessionDriver::State::status() const {
-    return std::string(session.is_welcomed() ? "connected " : "disconnected ") +
-           std::to_string(session.witness().epoch) + "\n";
+    const std::string epoch = std::to_string(session.witness().epoch);
+    if (session.is_welcomed()) return "connected " + epoch + "\n";
+    return "disconnected " + epoch + " " + last_trouble + "\n";
 }
 
 void SessionDriver::State::command(const std::string& line,
