@@ -14,7 +14,7 @@ namespace drover::agent {
 namespace {
 
 constexpr std::string_view header = "drover-agent-journal1";
-constexpr std::size_t frame_head_bytes = 8;
+constexpr std::size_t frame_head_bytes = 12;
 constexpr std::size_t payload_bytes_max = message_bytes_max + 64;
 constexpr std::size_t journal_bytes_max = 1U << 30;
 
@@ -45,7 +45,10 @@ Bytes position_record(RecordKind kind, const JobId& job, Side side, std::uint64_
 }
 
 void put_frame(Bytes& out, ByteView payload) {
-    put_u32(out, static_cast<std::uint32_t>(payload.size()));
+    Bytes length;
+    put_u32(length, static_cast<std::uint32_t>(payload.size()));
+    put_bytes(out, length);
+    put_u32(out, crc32c(length));
     put_u32(out, crc32c(payload));
     put_bytes(out, payload);
 }
@@ -69,8 +72,9 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& path
     return journal;
 }
 
-/// A frame that fails is torn if nothing readable can follow it: it reaches the end of the file, or
-/// only zeroes do (the size was extended before the data).
+/// A frame is torn if the file ends in it, or if only zeroes follow (the size was extended before
+/// the data). The length has a checksum of its own: a damaged one must not look like a torn tail
+/// and take everything behind it along.
 Result<> Journal::replay(ByteView file) {
     std::size_t at = 0;
     bool first = true;
@@ -79,12 +83,12 @@ Result<> Journal::replay(ByteView file) {
         const bool zeroes =
             std::all_of(rest.begin(), rest.end(), [](std::uint8_t byte) { return byte == 0; });
         if (rest.size() < frame_head_bytes || zeroes) break;
-        const std::uint64_t length = get_u32(rest, 0);
-        if (length > rest.size() - frame_head_bytes && length <= payload_bytes_max) break;
-        if (length > payload_bytes_max || length == 0)
+        const std::size_t length = get_u32(rest, 0);
+        if (crc32c(rest.first(4)) != get_u32(rest, 4) || length == 0 || length > payload_bytes_max)
             return damaged(path_, "impossible frame length at byte " + std::to_string(at));
+        if (length > rest.size() - frame_head_bytes) break;
         const ByteView payload = rest.subspan(frame_head_bytes, length);
-        if (crc32c(payload) != get_u32(rest, 4)) {
+        if (crc32c(payload) != get_u32(rest, 8)) {
             if (rest.size() == frame_head_bytes + length) break;
             return damaged(path_, "wrong checksum at byte " + std::to_string(at));
         }

@@ -2,10 +2,11 @@
 ///
 ///   start ─► (the work) ─► finish ─► sent, resent ─► acknowledge
 ///
-/// File: frames of {u32 length, u32 CRC-32C of the payload, payload}, the first one a header. Every
-/// append is synced before it returns. A torn last frame is dropped at open; damage anywhere else
-/// refuses the start. Compacted at open: per job and side the newest entries stay, and everything
-/// that is not acknowledged; tombstones and highest positions stay for ever.
+/// File: frames of {u32 length, u32 CRC-32C of the length, u32 CRC-32C of the payload, payload},
+/// the first one a header. Every append is synced before it returns. A torn last frame is dropped
+/// at open; damage anywhere else refuses the start. Compacted at open: per job and side the newest
+/// entries stay, and everything that is not acknowledged; tombstones and highest positions stay for
+/// ever.
 ///
 /// Thread-safe. Appends block for one fdatasync. After a failed append every later one fails too:
 /// the process is expected to stop and to begin again from what is really on disk.
