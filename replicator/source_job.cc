@@ -40,6 +40,13 @@ SourceReport::Backlogs backlogs_of(SourceJob& job) {
     return backlogs;
 }
 
+bool all_tracked(const SourceJob& job) {
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        if (job.state.phase(i) != CopyPhase::tracked) return false;
+    }
+    return true;
+}
+
 std::uint64_t total_backlog(SourceJob& job) {
     const auto backlogs = backlogs_of(job);
     return std::accumulate(backlogs.begin(), backlogs.end(), std::uint64_t{0});

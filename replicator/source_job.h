@@ -45,6 +45,8 @@ struct SourceJob {
 /// Thread-safe.
 [[nodiscard]] std::uint64_t backlog_of(SourceJob& job, std::size_t disk);
 [[nodiscard]] SourceReport::Backlogs backlogs_of(SourceJob& job);
+/// The first copy of every disk is complete, and none is being compared.
+[[nodiscard]] bool all_tracked(const SourceJob& job);
 [[nodiscard]] std::uint64_t total_backlog(SourceJob& job);
 
 /// Passes on the figures if they are due.

@@ -66,15 +66,13 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
 
 /// Everything sent is acknowledged: disks whose sweep reached the end are tracked from now on.
 void end_sweeps(SourceJob& job) {
-    bool all_tracked = true;
     for (std::size_t i = 0; i < job.disks(); ++i) {
         const CopyPhase phase = job.state.phase(i);
         const bool sweeps = phase == CopyPhase::mirroring || phase == CopyPhase::catching_up;
         if (sweeps && job.state.cursor(i) == job.size(i))
             job.state.set_phase(i, CopyPhase::tracked);
-        all_tracked = all_tracked && job.state.phase(i) == CopyPhase::tracked;
     }
-    if (all_tracked) job.report.mirror_done(job.state.generation());
+    if (all_tracked(job)) job.report.mirror_done(job.state.generation());
 }
 
 }  // namespace
@@ -105,6 +103,8 @@ Result<PassFacts> run_pass(SourceJob& job, BatchStream& stream) {
     TRY(facts.is_audited, refresh_trackers(job));
     facts.refresh_ms = job.clock.steady_ms() - began;
     facts.backlog_bytes = total_backlog(job);
+    // Before anything is sent: a long pass must not go on calling an old state the present one.
+    if (all_tracked(job)) job.report.pass(facts.backlog_bytes, backlogs_of(job));
     facts.is_complete = true;
     for (std::size_t i = 0; i < job.disks() && facts.is_complete; ++i) {
         // A lost audit has just sent it back; it is compared before the next pass.

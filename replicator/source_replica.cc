@@ -72,7 +72,6 @@ class Source final : public SourceReplica {
     void note_failure(const Error& error);
     [[nodiscard]] std::int64_t pause_after(const PassFacts& facts);
     void rest(std::int64_t ms);
-    [[nodiscard]] bool all_tracked() const;
     [[nodiscard]] std::uint64_t payload_sent() const;
     [[nodiscard]] Result<> audit_disk(std::size_t disk);
 
@@ -135,7 +134,7 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
     BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto));
     job_.report.set_detail({});
     enter_by_phases();
-    if (all_tracked()) job_.report.mirror_done(job_.state.generation());
+    if (all_tracked(job_)) job_.report.mirror_done(job_.state.generation());
     pinged_ms_ = job_.clock.steady_ms();
     for (;;) {
         if (job_.wishes.is_over(job_.serial) || job_.wishes.is_quiet()) return {};
@@ -158,11 +157,10 @@ Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     TRY(const bool compared, compare_disks(job_, control, stream));
     if (!compared) return {};
     enter_by_phases();
-    const bool was_tracked = all_tracked();
+    const bool was_tracked = all_tracked(job_);
     job_.wishes.note_pass_begun();
     TRY(const PassFacts facts, run_pass(job_, stream));
-    if (was_tracked && all_tracked()) {
-        job_.report.pass(facts.backlog_bytes, backlogs_of(job_));
+    if (was_tracked && all_tracked(job_)) {
         job_.wishes.note_pass(facts.backlog_bytes);
         if (drains) TRY_VOID(end_drain(stream, facts));
     }
@@ -193,13 +191,6 @@ Result<> Source::ping_if_due(PeerChannel& control) {
 
 // ---- small decisions ----
 
-bool Source::all_tracked() const {
-    for (std::size_t i = 0; i < job_.disks(); ++i) {
-        if (job_.state.phase(i) != CopyPhase::tracked) return false;
-    }
-    return true;
-}
-
 std::uint64_t Source::payload_sent() const {
     return job_.state.counter(Counter::bytes_sent_mirror) +
            job_.state.counter(Counter::bytes_sent_sync);
@@ -220,7 +211,7 @@ void Source::enter_by_phases() {
 }
 
 std::int64_t Source::pause_after(const PassFacts& facts) {
-    if (!facts.is_complete || !all_tracked()) return 0;
+    if (!facts.is_complete || !all_tracked(job_)) return 0;
     if (job_.wishes.is_hurried()) return facts.is_audited ? 0 : busy_pause_ms;
     bool scans = false;
     for (std::size_t i = 0; i < job_.disks(); ++i)

@@ -36,6 +36,17 @@ install_packages() {
   rm -f "$log"
 }
 
+# An agent needs to know its host again; containers and chroots often come without a machine id.
+ensure_machine_id() {
+  [ -s /etc/machine-id ] && return 0
+  if [ "$(id -u)" -ne 0 ]; then
+    say "this system has no /etc/machine-id; next: as root, run: systemd-machine-id-setup"
+    return 1
+  fi
+  tr -d - </proc/sys/kernel/random/uuid >/etc/machine-id
+  say "this system had no /etc/machine-id: made one"
+}
+
 # build PRESET TARGET...: configures if needed and builds; says how long it took.
 build() {
   local preset=$1

@@ -255,7 +255,7 @@ Findings check_paths(const File& file) {
         for (const std::string& path : foreign) {
             for (auto found = line.find(path); found != std::string_view::npos;
                  found = line.find(path, found + 1)) {
-                // Part of a longer path, like src/work/: not absolute.
+                // Part of a longer path, like src/home/: not absolute.
                 const char before = found == 0 ? ' ' : line[found - 1];
                 const bool inside = std::isalnum(static_cast<unsigned char>(before)) != 0 ||
                                     std::string_view("._-}").find(before) != std::string_view::npos;
