@@ -5,157 +5,27 @@
 // repeats, reorders and loses; here the world itself is watched for two writers.
 #include "base/random.h"
 #include "base/sha256.h"
-#include "scenario.h"
+#include "watched.h"
 
 #include <algorithm>
 #include <deque>
 #include <map>
+#include <memory>
 #include <set>
 
 #include <catch2/catch.hpp>
 
+#include <rapidcheck.h>
+
 namespace drover::statemachine::testing {
 namespace {
 
-constexpr unsigned hostile_runs = 600;
+constexpr unsigned hostile_runs = 1200;
 constexpr unsigned honest_runs = 800;
 constexpr unsigned steps_per_run = 120;
 
-/// One job, the facts that happened to it, and what must hold after each decision.
-class Watched {
-  public:
-    explicit Watched(std::uint64_t seed)
-        : random_(seed) {
-        job_.id = bytes_of(1);
-        job_.lineage = bytes_of(2);
-        replayed_ = job_;
-    }
-
-    SeededRandom& random() { return random_; }
-
-    [[nodiscard]] const Job& job() const { return job_; }
-
-    [[nodiscard]] const std::vector<Effect>& seen() const { return seen_; }
-
-    [[nodiscard]] const std::vector<Effect>& wanted() const { return wanted_; }
-
-    [[nodiscard]] WallMicros now_micros() const { return now_micros_; }
-
-    void pass_s(std::uint64_t seconds) {
-        now_micros_ += static_cast<WallMicros>(seconds) * second_micros;
-    }
-
-    bool submit(const std::string& actor, Wish wish) {
-        const Command command{random_.uuid(), actor, "because", std::move(wish)};
-        INFO(action_of(command.wish) << " in " << name_of(job_.phase));
-        const Decision decision = decide(job_, command, {now_micros_, random_.uuid()});
-        const auto* accepted = std::get_if<Accepted>(&decision);
-        if (accepted == nullptr) return false;
-        for (const Event& event : accepted->events) happens(event);
-        if (!accepted->events.empty()) look();
-        return true;
-    }
-
-    bool report(const EffectId& effect, ReportBody body) {
-        const std::string agent =
-            effect.side == Side::source ? job_.spec.source_agent : job_.spec.target_agent;
-        return submit("agent:" + agent,
-                      ReportReceived{Report{random_.uuid(), effect, std::move(body)}});
-    }
-
-  private:
-    void happens(const Event& event) {
-        INFO(event_json(event) << " in " << name_of(job_.phase));
-        const EventPosition position{++seq_, sha256(as_bytes(std::to_string(seq_))), now_micros_};
-        const bool legal = evolve(job_, event, position).has_value();
-        REQUIRE(legal);
-        const auto stored =
-            decode_event(static_cast<std::uint16_t>(kind_of(event)), 1, encode_event(event));
-        REQUIRE(stored.has_value());
-        REQUIRE(evolve(replayed_, *stored, position).has_value());
-        const bool same = replayed_ == job_;
-        REQUIRE(same);
-        if (job_.version % 16 == 0) REQUIRE(digest_of(replayed_) == digest_of(job_));
-        remember(event);
-    }
-
-    /// Our own account of the run, from the facts alone.
-    void remember(const Event& event) {
-        if (const auto* started = std::get_if<CutoverStarted>(&event)) {
-            run_token_ = started->token;
-            fenced_ = false;
-            activate_seen_ = false;
-            target_down_ = false;
-        }
-        if (const auto* fence = std::get_if<SourceFenced>(&event)) {
-            if (fence->proof.token == run_token_) fenced_ = true;
-        }
-        if (std::holds_alternative<TargetActivated>(event)) target_down_ = false;
-        if (std::holds_alternative<TargetDeactivated>(event) ||
-            std::holds_alternative<TargetStopConfirmed>(event)) {
-            target_down_ = true;
-        }
-    }
-
-    void look() {
-        wanted_ = outstanding(job_);
-        std::set<EffectKind> kinds;
-        for (const Effect& effect : wanted_) {
-            kinds.insert(effect.id.kind);
-            check_identity(effect);
-        }
-        if (kinds.contains(EffectKind::activate)) {
-            activate_seen_ = true;
-            target_down_ = false;
-            REQUIRE(fenced_);
-            REQUIRE_FALSE(kinds.contains(EffectKind::release));
-            REQUIRE_FALSE(job_.fence_breached);
-        }
-        if (kinds.contains(EffectKind::release)) REQUIRE((!activate_seen_ || target_down_));
-        if (job_.deactivate_pending) {
-            REQUIRE(kinds.contains(EffectKind::deactivate));
-            REQUIRE_FALSE(kinds.contains(EffectKind::replicate));
-        }
-        if (job_.paused || job_.parked) {
-            for (const EffectKind kind :
-                 {EffectKind::preflight, EffectKind::fence, EffectKind::drain, EffectKind::verify,
-                  EffectKind::activate, EffectKind::validate}) {
-                REQUIRE_FALSE(kinds.contains(kind));
-            }
-        }
-        const bool waits = is_final(job_.phase) || !waiting_for(job_).empty();
-        REQUIRE(waits);
-    }
-
-    /// An id means the same work for ever: agents compare the digests.
-    void check_identity(const Effect& effect) {
-        const auto known = works_.find(effect.id);
-        if (known == works_.end()) {
-            works_.emplace(effect.id, effect.work);
-            seen_.push_back(effect);
-            return;
-        }
-        const bool same = is_standing(effect.id.kind) || known->second == effect.work;
-        INFO(effect_text(effect.id));
-        REQUIRE(same);
-    }
-
-    SeededRandom random_;
-    Job job_;
-    Job replayed_;
-    std::uint64_t seq_ = 0;
-    WallMicros now_micros_ = start_micros;
-    std::vector<Effect> wanted_;
-    std::vector<Effect> seen_;
-    std::map<EffectId, EffectWork> works_;
-    FenceToken run_token_;
-    bool fenced_ = false;
-    bool activate_seen_ = false;
-    bool target_down_ = false;
-};
-
 /// Wishes that lead on, so that walks get somewhere.
-Wish way_on(SeededRandom& random) {
+Wish way_on(Random& random) {
     const std::vector<Wish> wishes{
         Start{},          Cutover{},    Cutover{},   Cutover{},  Arm{},      Resync{},
         Resync{},         Unpark{},     Retry{},     Retry{},    Resume{},   LiftQuarantine{},
@@ -164,7 +34,7 @@ Wish way_on(SeededRandom& random) {
 }
 
 Wish random_wish(Watched& world) {
-    SeededRandom& random = world.random();
+    Random& random = world.random();
     const bool any = random.below(3) == 0;
     Wish wish = any ? operator_wishes().at(random.below(operator_wishes().size())) : way_on(random);
     const std::string text = random.below(4) == 0 ? "" : "yes";
@@ -269,7 +139,7 @@ void tick(Watched& world, const Effect& effect) {
 }
 
 void hostile_report(Watched& world) {
-    SeededRandom& random = world.random();
+    Random& random = world.random();
     // Mostly about what is wanted now, sometimes about anything that ever was.
     const auto& pool =
         random.below(4) == 0 || world.wanted().empty() ? world.seen() : world.wanted();
@@ -288,7 +158,7 @@ void hostile_report(Watched& world) {
 }
 
 void hostile_step(Watched& world) {
-    SeededRandom& random = world.random();
+    Random& random = world.random();
     switch (random.below(10)) {
         case 0:
             return world.pass_s(random.below(60));
@@ -332,7 +202,7 @@ class HonestWorld {
     }
 
     void step() {
-        SeededRandom& random = world_.random();
+        Random& random = world_.random();
         const std::uint64_t dice = random.below(16);
         if (dice == 0) {
             world_.pass_s(random.below(20));
@@ -453,6 +323,17 @@ TEST_CASE("never two writers, replay equals live: whatever anybody says, in any 
             continue;  // no report leads there yet
         REQUIRE(visited[static_cast<Phase>(i)] >= 5);
     }
+}
+
+TEST_CASE("replay equals live on command sequences that rapidcheck makes and shrinks") {
+    const bool holds = rc::check([](const std::vector<std::uint8_t>& bytes) {
+        auto choices = std::make_unique<ListedChoices>(bytes);
+        const ListedChoices& listed = *choices;
+        Watched world(std::move(choices));
+        begin(world, bytes.size());
+        while (!listed.is_used_up()) hostile_step(world);
+    });
+    REQUIRE(holds);
 }
 
 TEST_CASE(
