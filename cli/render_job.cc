@@ -109,9 +109,13 @@ void add_cutover(Sheet& sheet, const Json& job) {
     }
     add_proof(sheet, job["proof"]);
     sheet.line("activated", clean(job["activated_at"]));
-    if (job["target_bytes_written"].number() > 0) {
-        sheet.line("target wrote", size_text(job["target_bytes_written"].number()) +
-                                       " since activation; a rollback in mode discard loses it");
+    // Final once the target was stopped; until then its agent's last count.
+    const auto written =
+        std::max(job["target_bytes_written"].number(),
+                 job["progress"]["target"]["bytes_written_since_activation"].number());
+    if (written > 0) {
+        sheet.line("target wrote",
+                   size_text(written) + " since activation; a rollback in mode discard loses it");
     }
     if (!job["hold_deadline"].text().empty()) {
         sheet.line("hold until", clean(job["hold_deadline"]) +

@@ -1,24 +1,28 @@
 // The way back: rollback, resync, and what only a person can say about the target.
 #include "statemachine/deciders.h"
 
+#include <algorithm>
+
 namespace drover::statemachine {
 namespace {
 
 /// What a person is asked to accept: how long the target may have been written to, and how much.
-std::string loss_of(const Job& job) {
-    const std::string since =
-        job.activated_micros != 0
-            ? "since it was activated at " + std::to_string(job.activated_micros)
-            : "after the cutover at " + std::to_string(job.cutover_started_micros);
+std::string loss_of(const Asked& asked) {
+    const Job& job = asked.job;
+    const bool activated = job.activated_micros != 0;
+    const WallMicros since = activated ? job.activated_micros : job.cutover_started_micros;
+    const std::int64_t seconds =
+        std::max<std::int64_t>(asked.context.now_micros - since, 0) / 1'000'000;
     const std::string bytes =
         job.target_bytes_written != 0
             ? std::to_string(job.target_bytes_written) + " bytes"
-            : std::string("an amount that its agent reports when it has been stopped");
-    return "what the target took " + since + " (microseconds since 1970) is lost: " + bytes;
+            : std::string("`drover job show` tells how many bytes were written so far");
+    return "what the target took in the " + std::to_string(seconds) + " s since " +
+           (activated ? "its activation" : "the cutover") + " is lost: " + bytes;
 }
 
-Rejected not_acknowledged(const Job& job) {
-    return reject(rejection::loss_not_acknowledged, loss_of(job),
+Rejected not_acknowledged(const Asked& asked) {
+    return reject(rejection::loss_not_acknowledged, loss_of(asked),
                   "acknowledge the loss in words, or leave the target in service");
 }
 
@@ -41,7 +45,7 @@ Decision decide_on(const Rollback& wish, const Asked& asked) {
                       "use mode discard: nothing is lost");
     }
     const bool loses_writes = wish.mode == RollbackMode::discard && job.activate_derived;
-    if (loses_writes && wish.acknowledged_loss.empty()) return not_acknowledged(job);
+    if (loses_writes && wish.acknowledged_loss.empty()) return not_acknowledged(asked);
     return Accepted{
         {RollbackStarted{wish.mode, asked.command.actor, "operator", wish.acknowledged_loss}}};
 }
@@ -60,7 +64,7 @@ Decision decide_on(const Resync& wish, const Asked& asked) {
         return reject(rejection::deletion_running, "the target's copy is being deleted",
                       "wait until the deletion has been reported");
     }
-    if (job.target_took_writes && wish.acknowledged_loss.empty()) return not_acknowledged(job);
+    if (job.target_took_writes && wish.acknowledged_loss.empty()) return not_acknowledged(asked);
     return Accepted{{ResyncStarted{asked.command.actor, job.run + 1, wish.acknowledged_loss}}};
 }
 
@@ -88,7 +92,7 @@ Decision decide_on(const AbandonReverse& wish, const Asked& asked) {
         is_one_of(job.phase,
                   {Phase::rolling_back, Phase::reverse_draining, Phase::reverse_verifying});
     if (!keeps) return wrong_phase(asked, "no rollback that keeps the target's writes is running");
-    if (wish.acknowledged_loss.empty()) return not_acknowledged(job);
+    if (wish.acknowledged_loss.empty()) return not_acknowledged(asked);
     return Accepted{{ReverseAbandoned{asked.command.actor, wish.acknowledged_loss}}};
 }
 
