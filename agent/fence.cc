@@ -243,8 +243,14 @@ Result<ReportBody> Fencer::release(const Effect& effect) {
 Result<bool> Fencer::reestablish(FenceMarker& marker) {
     const FenceWork& work = marker.work();
     TRY(const bool held, parts_.host.guard_held(guard_of(marker.effect), work.disks));
-    if (held && marker.host.boot_id == parts_.fences.host().boot_id) return false;
+    const bool same_boot = marker.host.boot_id == parts_.fences.host().boot_id;
+    if (held && same_boot) return false;
+    // Before anything below touches the disks. In a new boot a block device's counter begins at
+    // zero, and an image file keeps its time: anything else was written while nobody held it.
+    TRY(const auto found, write_marks(work.disks));
     bool was_open = false;
+    for (std::size_t i = 0; i < marker.write_marks.size() && !same_boot; ++i)
+        was_open = was_open || (found[i] != 0 && found[i] != marker.write_marks[i]);
     for (const std::string& disk : work.disks) {
         TRY(const std::vector<DiskUse> uses, parts_.host.uses(disk));
         was_open = was_open || !uses.empty();
@@ -253,9 +259,9 @@ Result<bool> Fencer::reestablish(FenceMarker& marker) {
     }
     TRY_VOID(parts_.host.hold_guard(guard_of(marker.effect), work.disks));
     for (const std::string& disk : work.disks) TRY_VOID(parts_.host.set_read_only(disk, true));
-    if (marker.host.boot_id == parts_.fences.host().boot_id) return was_open;
-    // A reboot restarted the kernel's counters: what happened before our guard came back shows only
-    // in `was_open`, what happens from now on in the new marks.
+    if (same_boot) return was_open;
+    // What happened before our guard came back is in `was_open`, what happens from now on shows
+    // against the new marks.
     TRY(marker.write_marks, write_marks(work.disks));
     marker.host.boot_id = parts_.fences.host().boot_id;
     TRY_VOID(parts_.fences.store(marker));

@@ -179,10 +179,16 @@ void Target::serve_bulk(std::unique_ptr<wire::Link> link, Bytes hello) {
 }
 
 void Target::update(const Ticket& ticket, bool overwrite_acknowledged) {
-    const std::lock_guard lock(mutex_);
-    if (ticket.job != ticket_.job || ticket.serial < ticket_.serial) return;
-    ticket_ = ticket;
-    overwrite_acknowledged_ = overwrite_acknowledged;
+    std::shared_ptr<TargetSession> revoked;
+    {
+        const std::lock_guard lock(mutex_);
+        if (ticket.job != ticket_.job || ticket.serial < ticket_.serial) return;
+        if (ticket.serial > ticket_.serial) revoked = session_;
+        ticket_ = ticket;
+        overwrite_acknowledged_ = overwrite_acknowledged;
+    }
+    // A higher serial revokes the session that was admitted under a lower one.
+    if (revoked) revoked->abort();
 }
 
 TargetProgress Target::progress() {

@@ -208,6 +208,17 @@ TEST_CASE(
     CHECK(w.last<FenceBreach>().completions == 1);
 }
 
+TEST_CASE("fence: a write between the boot and the agent's start is a breach") {
+    Source w;
+    w.fenced();
+    w.die();
+    w.host.reboot(false);
+    w.host.disks["/dev/s"].write_mark = 8;
+    w.boot();
+    CHECK(w.is_fenced());
+    CHECK(w.last<FenceBreach>().completions == 1);
+}
+
 TEST_CASE("fence: a completed write is reported as a breach, once, and drain is refused") {
     Source w;
     w.fenced();
