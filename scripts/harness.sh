@@ -62,6 +62,9 @@ take_down() {  # ends everything that this or an interrupted run left behind in 
   for file in "$run"/pids/* "$run"/*/guards/*.pid "$run"/*/*/guards/*.pid; do
     [ -e "$file" ] && stop_pid "$file"
   done
+  for file in "$run"/*/jobs/*-source; do  # block tracking outlives its agent on purpose
+    [ -d "$file" ] && rm -rf /sys/fs/bpf/drover/"$(basename "$file" -source)"-*
+  done
   while read -r mounted; do umount "$mounted"; done < <(awk -v run="$run/" \
     'index($2, run) == 1 {print $2}' /proc/mounts | sort -r)
   if [ -e "$run/loops" ]; then
