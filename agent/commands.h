@@ -7,6 +7,7 @@
 
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace drover::agent {
@@ -16,12 +17,14 @@ struct EnrollArguments {
     std::string server;  ///< https://HOST:PORT
     std::string ca_pin;
     std::filesystem::path token_file;
+    std::string format = "text";
 };
 
 struct ExposeArguments {
     std::filesystem::path config;
     std::string disk;
     std::string override_identity;
+    std::string format = "text";
 };
 
 int run_command(const std::filesystem::path& config);
@@ -36,6 +39,11 @@ int guard_command(const std::filesystem::path& directory, const std::string& nam
                   const std::vector<std::string>& disks);
 
 // ---- for the commands ----
+
+/// What a command did: `text` for people, or the fields as one JSON object of strings.
+void say_done(const std::string& format,
+              const std::vector<std::pair<std::string, std::string>>& fields,
+              const std::string& text);
 
 constexpr int exit_ok = 0;
 constexpr int exit_usage = 2;

@@ -4,6 +4,8 @@
 
 #include <iostream>
 
+#include <boost/json.hpp>
+
 #include <unistd.h>
 
 namespace drover::agent {
@@ -16,6 +18,18 @@ void print(const Error& error) {
 }
 
 }  // namespace
+
+void say_done(const std::string& format,
+              const std::vector<std::pair<std::string, std::string>>& fields,
+              const std::string& text) {
+    if (format != "json") {
+        std::cout << text << "\n";
+        return;
+    }
+    boost::json::object out;
+    for (const auto& [name, value] : fields) out[name] = value;
+    std::cout << boost::json::serialize(out) << "\n";
+}
 
 int fail(const Error& error) {
     print(error);

@@ -144,8 +144,10 @@ Result<> enroll(const EnrollArguments& arguments) {
     TRY_VOID(check_identity(identity, arguments.ca_pin));
     TRY_VOID(store_identity(paths, identity));
     TRY_VOID(remove_file_durably(paths.root / "agent.csr"));
-    std::cout << "enrolled " << identity.name << "  incarnation " << uuid_text(incarnation) << "\n"
-              << "Next: drover-agent run --config " << arguments.config.native() << "\n";
+    say_done(arguments.format,
+             {{"enrolled", identity.name}, {"incarnation", uuid_text(incarnation)}},
+             "enrolled " + identity.name + "  incarnation " + uuid_text(incarnation));
+    std::cerr << "Next: drover-agent run --config " << arguments.config.native() << "\n";
     return {};
 }
 

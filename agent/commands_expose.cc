@@ -39,9 +39,12 @@ int expose_command(const ExposeArguments& arguments) {
     auto exposed =
         expose_disk(*with.store, *with.host, arguments.disk, arguments.override_identity);
     if (!exposed) return fail_locally(exposed.error());
-    std::cout << "exposed " << exposed->path << "  identity "
-              << (exposed->identity.empty() ? "(none)" : exposed->identity) << "  "
-              << exposed->size_bytes << " bytes\n";
+    const std::string size = std::to_string(exposed->size_bytes);
+    say_done(arguments.format,
+             {{"exposed", exposed->path}, {"identity", exposed->identity}, {"size_bytes", size}},
+             "exposed " + exposed->path + "  identity " +
+                 (exposed->identity.empty() ? "(none)" : exposed->identity) + "  " + size +
+                 " bytes");
     if (exposed->identity.empty())
         std::cerr
             << "note: the disk has no stable identity; after a reboot, or when it is attached "
@@ -54,7 +57,8 @@ int unexpose_command(const ExposeArguments& arguments) {
     if (!prepared) return fail_locally(prepared.error());
     auto done = unexpose_disk(*(*prepared)->store, *(*prepared)->host, arguments.disk);
     if (!done) return fail_locally(done.error());
-    std::cout << arguments.disk << " is no longer open to drover\n";
+    say_done(arguments.format, {{"unexposed", arguments.disk}},
+             arguments.disk + " is no longer open to drover");
     return exit_ok;
 }
 

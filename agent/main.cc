@@ -26,16 +26,21 @@ struct Arguments {
     std::vector<std::string> guard_disks;
 };
 
-CLI::App* add(CLI::App& app, const std::string& name, const std::string& what,
-              Arguments& arguments) {
+enum class HasOutput { no, yes };
+
+CLI::App* add(CLI::App& app, const std::string& name, const std::string& what, Arguments& arguments,
+              HasOutput has_output = HasOutput::no) {
     CLI::App* command = app.add_subcommand(name, what);
     command->add_option("--config", arguments.config, "configuration file")->capture_default_str();
+    if (has_output == HasOutput::yes)
+        command->add_option("-o,--output", arguments.format, "text or json")
+            ->check(CLI::IsMember({"text", "json"}));
     return command;
 }
 
 void add_enroll(CLI::App& app, Arguments& arguments, Chosen& chosen) {
-    CLI::App* enroll =
-        add(app, "enroll", "get this host's certificate, with a one-time token", arguments);
+    CLI::App* enroll = add(app, "enroll", "get this host's certificate, with a one-time token",
+                           arguments, HasOutput::yes);
     enroll->add_option("--server", arguments.enroll.server, "https://HOST:PORT of droverd")
         ->required();
     enroll->add_option("--ca-pin", arguments.enroll.ca_pin, "fingerprint that droverd init printed")
@@ -45,28 +50,31 @@ void add_enroll(CLI::App& app, Arguments& arguments, Chosen& chosen) {
     enroll->callback([&arguments, &chosen] {
         chosen = [&arguments] {
             arguments.enroll.config = arguments.config;
+            arguments.enroll.format = arguments.format;
             return enroll_command(arguments.enroll);
         };
     });
 }
 
 void add_exposing(CLI::App& app, Arguments& arguments, Chosen& chosen) {
-    CLI::App* expose =
-        add(app, "expose", "give a disk of this host to drover, to be overwritten", arguments);
+    CLI::App* expose = add(app, "expose", "give a disk of this host to drover, to be overwritten",
+                           arguments, HasOutput::yes);
     expose->add_option("disk", arguments.expose.disk, "whole disk or image file")->required();
     expose->add_option("--override-not-blank", arguments.expose.override_identity,
                        "identity of a disk whose contents may be lost");
     expose->callback([&arguments, &chosen] {
         chosen = [&arguments] {
             arguments.expose.config = arguments.config;
+            arguments.expose.format = arguments.format;
             return expose_command(arguments.expose);
         };
     });
-    CLI::App* unexpose = add(app, "unexpose", "take a disk back", arguments);
+    CLI::App* unexpose = add(app, "unexpose", "take a disk back", arguments, HasOutput::yes);
     unexpose->add_option("disk", arguments.expose.disk, "as it was exposed")->required();
     unexpose->callback([&arguments, &chosen] {
         chosen = [&arguments] {
             arguments.expose.config = arguments.config;
+            arguments.expose.format = arguments.format;
             return unexpose_command(arguments.expose);
         };
     });

@@ -20,6 +20,7 @@ struct Arguments {
     std::string listen_http;
     std::string listen_agents;
     std::string config;
+    std::string output = "text";
 };
 
 int report(const Error& error) {
@@ -32,6 +33,12 @@ int init(const Arguments& arguments) {
     const auto made =
         initialise_state(arguments.state, arguments.hosts, random, SystemClock().wall_micros());
     if (!made) return report(made.error());
+    if (arguments.output == "json") {
+        // Hexadecimal and a path made of what the shell gave: the path is quoted by the library.
+        std::cout << R"({"ca_pin":")" << made->ca_pin << R"(","api_token_file":)" << made->api_token
+                  << "}\n";
+        return 0;
+    }
     const std::string server = "https://" + arguments.hosts.front() + ":8443";
     std::cout << "CA pin     " << made->ca_pin << "\n"
               << "API token  " << made->api_token.string() << "  (keep it secret)\n\n"
@@ -78,6 +85,8 @@ int run_command(int argc, char** argv) {
     making->add_option("--state", arguments.state, "State directory to create")->required();
     making->add_option("--host", arguments.hosts, "Name or address that agents and people dial")
         ->required();
+    making->add_option("-o,--output", arguments.output, "text or json")
+        ->check(CLI::IsMember({"text", "json"}));
     CLI::App* const running = app.add_subcommand("run", "Serve until told to stop");
     running->add_option("--state", arguments.state, "State directory that init made")->required();
     running->add_option("--listen-http", arguments.listen_http,
