@@ -95,10 +95,6 @@ Result<> store_activation(const StatePaths& paths, const JobId& job, const Activ
     return fields.store(file_of(paths, job));
 }
 
-Result<> remove_activation(const StatePaths& paths, const JobId& job) {
-    return remove_file_durably(file_of(paths, job));
-}
-
 Result<> check_fence_proof(const Effect& effect, const std::string& authority_pem,
                            WallMicros now_micros) {
     const auto& work = std::get<ActivateWork>(effect.work);

@@ -40,7 +40,6 @@ struct Activation {
                                                                 const JobId& job);
 [[nodiscard]] Result<> store_activation(const StatePaths& paths, const JobId& job,
                                         const Activation& activation);
-[[nodiscard]] Result<> remove_activation(const StatePaths& paths, const JobId& job);
 
 /// Checks a fence proof against the effect that carries it: signature by a certificate of our
 /// authority whose identity is the source agent, same job and token. Errors: denied

@@ -117,7 +117,6 @@ class Engine {
     /// A batch in the making: scratch copies of what the commands touch, and their outcomes.
     struct Batch;
 
-    void take(Batch& batch, Pending pending);
     Result<Answer> decide_one(Batch& batch, const Submission& submission);
     Result<std::optional<Answer>> recorded(const Batch& batch, const Uuid& id, const Hash& digest);
     Result<Answer> decide_job(Batch& batch, const JobCommand& wanted, const Hash& digest);
