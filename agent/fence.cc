@@ -34,10 +34,10 @@ Error with_kept(const Error& error, const std::string& kept) {
 
 }  // namespace
 
-Result<> Fencer::run_hook(const Effect& effect, HookStep step, const std::string& name) {
-    if (name.empty()) return {};
+Result<> Fencer::run_hook(const Effect& effect, HookStep step, const Hook& hook) {
+    if (hook.empty()) return {};
     const FenceWork& work = work_of(effect);
-    return parts_.host.run_hook({name, step, effect.job_name, work.disks, work.token});
+    return parts_.host.run_hook({hook, step, effect.job_name, work.disks, work.token});
 }
 
 Result<std::vector<std::uint64_t>> Fencer::write_marks(const std::vector<std::string>& disks) {
@@ -198,7 +198,7 @@ Result<> Fencer::undo(const Effect& effect) {
     return open_up(*marker, work.post_release_hook);
 }
 
-Result<> Fencer::restore_service(const Effect& effect, const std::string& hook) {
+Result<> Fencer::restore_service(const Effect& effect, const Hook& hook) {
     for (const std::string& disk : work_of(effect).disks)
         TRY_VOID(parts_.host.set_read_only(disk, false));
     parts_.step("release.writable");
@@ -209,7 +209,7 @@ Result<> Fencer::restore_service(const Effect& effect, const std::string& hook) 
     return {};
 }
 
-Result<> Fencer::open_up(const FenceMarker& marker, const std::string& post_release_hook) {
+Result<> Fencer::open_up(const FenceMarker& marker, const Hook& post_release_hook) {
     FenceMarker releasing = marker;
     releasing.state = FenceState::releasing;
     // Which hook is to run is part of the intention: a fence that root removes after the commit has

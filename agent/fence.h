@@ -43,7 +43,7 @@ class Fencer {
     [[nodiscard]] Result<ReportBody> release(const Effect& effect);
 
     /// The steps of release() for a marker that is `releasing` already, or is to become so.
-    [[nodiscard]] Result<> open_up(const FenceMarker& marker, const std::string& post_release_hook);
+    [[nodiscard]] Result<> open_up(const FenceMarker& marker, const Hook& post_release_hook);
 
     /// Guards and read-only flags of a marker that is `fenced`; adopts what still holds. True if
     /// something could have written since: a filesystem was mounted again.
@@ -63,10 +63,10 @@ class Fencer {
     [[nodiscard]] Result<FenceMarker> prove(FenceMarker marker, replicator::SourceReplica& replica);
     [[nodiscard]] Result<ReportBody> signed_proof(const FenceMarker& marker);
     [[nodiscard]] Result<> undo(const Effect& effect);
-    [[nodiscard]] Result<> restore_service(const Effect& effect, const std::string& hook);
+    [[nodiscard]] Result<> restore_service(const Effect& effect, const Hook& hook);
     [[nodiscard]] Result<std::vector<std::uint64_t>> write_marks(
         const std::vector<std::string>& disks);
-    [[nodiscard]] Result<> run_hook(const Effect& effect, HookStep step, const std::string& name);
+    [[nodiscard]] Result<> run_hook(const Effect& effect, HookStep step, const Hook& hook);
 
     AgentParts parts_;
 };

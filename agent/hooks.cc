@@ -87,9 +87,18 @@ Error failed(const HookRun& run, int status) {
                                 ? "was killed by signal " + std::to_string(WTERMSIG(status))
                                 : "exited with " + std::to_string(WEXITSTATUS(status));
     return Error(Errc::io, "hook_failed",
-                 "hook " + run.name + " (" + hook_step_text(run.step) + ") " + how,
+                 "hook " + run.hook.name + " (" + hook_step_text(run.step) + ") " + how,
                  "the step was not completed",
                  "read the hook's output in the agent's log, correct the cause, then retry");
+}
+
+Error changed(const HookRun& run, const Hash& found) {
+    return Error(Errc::conflict, "hook_changed",
+                 "hook " + run.hook.name + " (" + hook_step_text(run.step) +
+                     ") is not the file that the plan was approved with: SHA-256 " +
+                     run.hook.sha256.hex() + " then, " + found.hex() + " now",
+                 "nothing was run, the step was not completed",
+                 "put the approved file back and retry, or cancel and plan the job again");
 }
 
 }  // namespace
@@ -127,12 +136,13 @@ Result<Hash> Hooks::check(const std::string& name) const {
 }
 
 Result<> Hooks::run(const HookRun& run) const {
-    TRY_VOID(check(run.name));
-    const std::string& path = paths_.at(run.name);
+    TRY(const Hash found, check(run.hook.name));
+    if (found != run.hook.sha256) return changed(run, found);
+    const std::string& path = paths_.at(run.hook.name);
     std::string disks;
     for (const std::string& disk : run.disks) disks += (disks.empty() ? "" : " ") + disk;
     const std::string context =
-        "job=" + run.job_name + " hook=" + run.name + " step=" + hook_step_text(run.step);
+        "job=" + run.job_name + " hook=" + run.hook.name + " step=" + hook_step_text(run.step);
     log::info("hook", "start", context);
     TRY(const pid_t pid,
         spawn(path, {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + hook_step_text(run.step),
@@ -152,10 +162,11 @@ Result<> Hooks::run(const HookRun& run) const {
         // SIGKILL cannot be refused; a child stuck in the kernel is left to init.
         (void)wait_until(pid, std::chrono::steady_clock::now() + kill_grace);
     }
-    return Error(Errc::timed_out, "hook_timed_out",
-                 "hook " + run.name + " did not end within " + std::to_string(timeout_s_) + " s",
-                 "the step was not completed; the hook was killed",
-                 "make the hook quicker or raise hook_limits.timeout_s, then retry");
+    return Error(
+        Errc::timed_out, "hook_timed_out",
+        "hook " + run.hook.name + " did not end within " + std::to_string(timeout_s_) + " s",
+        "the step was not completed; the hook was killed",
+        "make the hook quicker or raise hook_limits.timeout_s, then retry");
 }
 
 }  // namespace drover::agent

@@ -23,8 +23,9 @@ class Hooks {
 
     /// Environment: DROVER_JOB, DROVER_STEP, DROVER_DISKS, DROVER_TOKEN and PATH; stdin is
     /// /dev/null; its output goes to the agent's standard error. Past the limit its process group
-    /// gets SIGTERM, 2 s later SIGKILL. Errors: as check(); io ("hook_failed"), timed_out
-    /// ("hook_timed_out").
+    /// gets SIGTERM, 2 s later SIGKILL. Errors: as check(); conflict
+    /// ("hook_changed": its file is not the one that the plan was approved with), io
+    /// ("hook_failed"), timed_out ("hook_timed_out").
     [[nodiscard]] Result<> run(const HookRun& run) const;
 
   private:

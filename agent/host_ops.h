@@ -49,7 +49,7 @@ struct GuardName {
 };
 
 struct HookRun {
-    std::string name;  ///< as the configuration names it
+    Hook hook;  ///< as the configuration names it, with the digest its file must have
     HookStep step = HookStep::pre_fence;
     std::string job_name;
     std::vector<std::string> disks;
@@ -106,8 +106,9 @@ class HostOps {
     /// Checks that the hook is configured and safe to run; SHA-256 of its file. Errors: not_found
     /// ("hook_unknown", "hook_missing"), denied ("hook_unsafe").
     [[nodiscard]] virtual Result<Hash> check_hook(const std::string& name) = 0;
-    /// Blocks until it ends or its time is over. Errors: as check_hook; io ("hook_failed"),
-    /// timed_out.
+    /// Blocks until it ends or its time is over. Errors: as check_hook; conflict ("hook_changed"),
+    /// io
+    /// ("hook_failed"), timed_out ("hook_timed_out").
     [[nodiscard]] virtual Result<> run_hook(const HookRun& run) = 0;
 
     /// Bytes written to the disk since this boot, by the kernel's count; nullopt where it keeps

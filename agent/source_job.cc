@@ -361,7 +361,7 @@ Result<> SourceJob::break_fence(const std::string& by) {
         marker->state = FenceState::releasing;
         TRY_VOID(parts_.fences.store(*marker));
     }
-    const std::string hook = marker->work().post_release_hook;
+    const Hook hook = marker->work().post_release_hook;
     return fencer_.open_up(*marker, hook);
 }
 

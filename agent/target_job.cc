@@ -247,13 +247,13 @@ Result<ReportBody> TargetJob::deactivate(const Effect& effect) {
 
 /// With no hook all we know is that the disks can be read, at their beginning and at their end.
 Result<ReportBody> TargetJob::validate(const Effect& effect) {
-    const std::string& hook = std::get<ValidateWork>(effect.work).hook;
+    const Hook& hook = std::get<ValidateWork>(effect.work).hook;
     TRY(const TargetJobFacts job, facts());
     TRY(const auto activation, load_activation(parts_.paths, job_));
     if (!hook.empty()) {
         const FenceToken token = activation ? activation->token : FenceToken();
         TRY_VOID(parts_.host.run_hook({hook, HookStep::validate, job.job_name, job.disks, token}));
-        return ReportBody(ValidateDone{"hook " + hook + " succeeded"});
+        return ReportBody(ValidateDone{"hook " + hook.name + " succeeded"});
     }
     for (const std::string& path : job.disks) {
         TRY(auto device, parts_.host.open_disk(path, replicator::Access::read_only));

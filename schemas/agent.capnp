@@ -62,6 +62,12 @@ struct HookName {
   name @1 :Text;  # names a file in the agent's own configuration; never a command line
 }
 
+struct Hook {
+  # A hook to run, as the approved plan has it. Set by the orchestrator.
+  name @0 :Text;    # names a file in the agent's own configuration; empty: no hook
+  sha256 @1 :Data;  # 32 bytes, of that file when the plan was checked: another file is not run
+}
+
 struct HookDigest {
   # One entry of a map; entries ascend by step. Set by the agent.
   step @0 :HookStep;
@@ -179,8 +185,8 @@ struct FenceWork {
   run @1 :UInt32;              # raised by every cutover
   disks @2 :List(Text);        # source paths
   backlogBytesMax @3 :UInt64;  # bytes; above it the source declines
-  preFenceHook @4 :Text;       # hook name, empty: none
-  postReleaseHook @5 :Text;    # hook name, empty: none
+  preFenceHook @4 :Hook;
+  postReleaseHook @5 :Hook;    # run if the fence has to be undone on the spot
 }
 
 struct DrainWork {
@@ -192,7 +198,7 @@ struct ActivateWork {
   token @0 :Data;            # 16 bytes
   proof @1 :FenceProof;      # as the source agent signed it
   sourceAgent @2 :Text;      # whose certificate must have signed
-  postActivateHook @3 :Text; # hook name, empty: none
+  postActivateHook @3 :Hook;
 }
 
 struct Work {
@@ -205,14 +211,14 @@ struct Work {
     drain @4 :DrainWork;
     verify :group { token @5 :Data; }       # 16 bytes
     activate @6 :ActivateWork;
-    validate :group { hook @7 :Text; }      # hook name, empty: only read the disks
+    validate :group { hook @7 :Hook; }      # none: only read the disks
     deactivate :group {
       token @8 :Data;                       # 16 bytes
-      preDeactivateHook @9 :Text;           # hook name, empty: none
+      preDeactivateHook @9 :Hook;
     }
     release :group {
       token @10 :Data;                      # 16 bytes
-      postReleaseHook @11 :Text;            # hook name, empty: none
+      postReleaseHook @11 :Hook;
     }
     cleanup :group { keepFence @12 :Bool; }
     deleteData :group { disks @13 :List(Text); }  # target paths

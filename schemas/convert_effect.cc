@@ -23,13 +23,24 @@ ReplicateWork read(schema::ReplicateWork::Reader in, Checks& checks) {
     return value;
 }
 
+void write(schema::Hook::Builder out, const Hook& value) {
+    if (value.empty()) return;
+    out.setName(text(value.name));
+    out.setSha256(blob(value.sha256.view()));
+}
+
+Hook read(schema::Hook::Reader in, std::string_view field, Checks& checks) {
+    if (in.getName().size() == 0) return {};
+    return {checks.name(in.getName(), field), checks.fixed<Hash>(in.getSha256(), field)};
+}
+
 void write(schema::FenceWork::Builder out, const FenceWork& value) {
     out.setToken(blob(value.token.view()));
     out.setRun(value.run);
     write_paths(out.initDisks(count(value.disks, disks_max)), value.disks);
     out.setBacklogBytesMax(value.backlog_bytes_max);
-    out.setPreFenceHook(text(value.pre_fence_hook));
-    out.setPostReleaseHook(text(value.post_release_hook));
+    write(out.initPreFenceHook(), value.pre_fence_hook);
+    write(out.initPostReleaseHook(), value.post_release_hook);
 }
 
 FenceWork read(schema::FenceWork::Reader in, Checks& checks) {
@@ -38,8 +49,8 @@ FenceWork read(schema::FenceWork::Reader in, Checks& checks) {
     value.run = in.getRun();
     value.disks = read_paths(in.getDisks(), "fence disks", checks);
     value.backlog_bytes_max = in.getBacklogBytesMax();
-    value.pre_fence_hook = checks.optional_name(in.getPreFenceHook(), "pre-fence hook");
-    value.post_release_hook = checks.optional_name(in.getPostReleaseHook(), "post-release hook");
+    value.pre_fence_hook = read(in.getPreFenceHook(), "pre-fence hook", checks);
+    value.post_release_hook = read(in.getPostReleaseHook(), "post-release hook", checks);
     return value;
 }
 
@@ -62,7 +73,7 @@ void write(schema::ActivateWork::Builder out, const ActivateWork& value) {
     out.setToken(blob(value.token.view()));
     flat::write(out.initProof(), value.proof);
     out.setSourceAgent(text(value.source_agent));
-    out.setPostActivateHook(text(value.post_activate_hook));
+    write(out.initPostActivateHook(), value.post_activate_hook);
 }
 
 ActivateWork read(schema::ActivateWork::Reader in, Checks& checks) {
@@ -70,7 +81,7 @@ ActivateWork read(schema::ActivateWork::Reader in, Checks& checks) {
     value.token = checks.fixed<FenceToken>(in.getToken(), "activate token");
     value.proof = flat::read(in.getProof(), checks);
     value.source_agent = checks.name(in.getSourceAgent(), "activate source agent");
-    value.post_activate_hook = checks.optional_name(in.getPostActivateHook(), "post-activate hook");
+    value.post_activate_hook = read(in.getPostActivateHook(), "post-activate hook", checks);
     return value;
 }
 
@@ -84,15 +95,15 @@ void write(schema::PreflightWork::Builder out, const PreflightWork& value) {
     write_hooks(out.initHooks(count(value.hooks, hook_steps)), value.hooks);
 }
 
-/// The groups of the union with a token and the name of a hook.
+/// The groups of the union with a token and a hook.
 DeactivateWork read_deactivate(schema::Work::Deactivate::Reader in, Checks& checks) {
     return {checks.fixed<FenceToken>(in.getToken(), "deactivate token"),
-            checks.optional_name(in.getPreDeactivateHook(), "pre-deactivate hook")};
+            read(in.getPreDeactivateHook(), "pre-deactivate hook", checks)};
 }
 
 ReleaseWork read_release(schema::Work::Release::Reader in, Checks& checks) {
     return {checks.fixed<FenceToken>(in.getToken(), "release token"),
-            checks.optional_name(in.getPostReleaseHook(), "post-release hook")};
+            read(in.getPostReleaseHook(), "post-release hook", checks)};
 }
 
 }  // namespace
@@ -109,16 +120,16 @@ void write(schema::Work::Builder out, const EffectWork& value) {
             [&](const DrainWork& work) { write(out.initDrain(), work); },
             [&](const VerifyWork& work) { out.initVerify().setToken(blob(work.token.view())); },
             [&](const ActivateWork& work) { write(out.initActivate(), work); },
-            [&](const ValidateWork& work) { out.initValidate().setHook(text(work.hook)); },
+            [&](const ValidateWork& work) { write(out.initValidate().initHook(), work.hook); },
             [&](const DeactivateWork& work) {
                 auto group = out.initDeactivate();
                 group.setToken(blob(work.token.view()));
-                group.setPreDeactivateHook(text(work.pre_deactivate_hook));
+                write(group.initPreDeactivateHook(), work.pre_deactivate_hook);
             },
             [&](const ReleaseWork& work) {
                 auto group = out.initRelease();
                 group.setToken(blob(work.token.view()));
-                group.setPostReleaseHook(text(work.post_release_hook));
+                write(group.initPostReleaseHook(), work.post_release_hook);
             },
             [&](const CleanupWork& work) { out.initCleanup().setKeepFence(work.keep_fence); },
             [&](const DeleteDataWork& work) {
@@ -148,7 +159,7 @@ EffectWork read(schema::Work::Reader in, Checks& checks) {
         case schema::Work::ACTIVATE:
             return read(in.getActivate(), checks);
         case schema::Work::VALIDATE:
-            return ValidateWork{checks.optional_name(in.getValidate().getHook(), "validate hook")};
+            return ValidateWork{read(in.getValidate().getHook(), "validate hook", checks)};
         case schema::Work::DEACTIVATE:
             return read_deactivate(in.getDeactivate(), checks);
         case schema::Work::RELEASE:

@@ -108,13 +108,23 @@ struct ReplicateWork {
     bool operator==(const ReplicateWork&) const = default;
 };
 
+/// A hook to run, as the approved plan has it.
+struct Hook {
+    std::string name;  ///< as the agent's configuration names it; empty: none
+    Hash sha256;       ///< of its file when the plan was checked: another file is not run
+
+    [[nodiscard]] bool empty() const { return name.empty(); }
+
+    bool operator==(const Hook&) const = default;
+};
+
 struct FenceWork {
     FenceToken token;
     std::uint32_t run = 0;
     std::vector<std::string> disks;
     std::uint64_t backlog_bytes_max = 0;
-    std::string pre_fence_hook;     ///< empty: none
-    std::string post_release_hook;  ///< run if the fence has to be undone on the spot
+    Hook pre_fence_hook;
+    Hook post_release_hook;  ///< run if the fence has to be undone on the spot
 
     bool operator==(const FenceWork&) const = default;
 };
@@ -142,27 +152,27 @@ struct ActivateWork {
     FenceToken token;
     FenceProof proof;
     std::string source_agent;  ///< whose certificate must have signed the proof
-    std::string post_activate_hook;
+    Hook post_activate_hook;
 
     bool operator==(const ActivateWork&) const = default;
 };
 
 struct ValidateWork {
-    std::string hook;  ///< empty: the disks are readable and that is all we know
+    Hook hook;  ///< empty: the disks are readable and that is all we know
 
     bool operator==(const ValidateWork&) const = default;
 };
 
 struct DeactivateWork {
     FenceToken token;
-    std::string pre_deactivate_hook;
+    Hook pre_deactivate_hook;
 
     bool operator==(const DeactivateWork&) const = default;
 };
 
 struct ReleaseWork {
     FenceToken token;
-    std::string post_release_hook;
+    Hook post_release_hook;
 
     bool operator==(const ReleaseWork&) const = default;
 };

@@ -19,9 +19,13 @@ EffectId effect_id(const Job& job, const Cause& cause, EffectKind kind, Side sid
     return id;
 }
 
-std::string hook_of(const Job& job, HookStep step) {
+/// With the digest that the approved plan hash covers, so that the agent runs no other file.
+Hook hook_of(const Job& job, HookStep step) {
     const auto found = job.spec.hooks.find(step);
-    return found == job.spec.hooks.end() ? std::string() : found->second;
+    if (found == job.spec.hooks.end()) return {};
+    const auto& preflight = preflight_of(job, side_of(step));
+    DROVER_ASSERT(preflight.has_value());
+    return {found->second, preflight->hook_digests.at(step)};
 }
 
 std::vector<std::string> disks_of(const Job& job, Side side) {

@@ -127,9 +127,9 @@ class FakeHost final : public HostOps {
 
     Result<> run_hook(const HookRun& run) override {
         TRY_VOID(act("run_hook"));
-        if (failing.contains(run.name))
-            return Error(Errc::io, "hook_failed", run.name + " exited with 1", "kept", "next");
-        hooks_run.push_back(run.name);
+        if (failing.contains(run.hook.name))
+            return Error(Errc::io, "hook_failed", run.hook.name + " exited with 1", "kept", "next");
+        hooks_run.push_back(run.hook.name);
         const bool starts =
             run.step == HookStep::post_release || run.step == HookStep::post_activate;
         for (const std::string& disk : run.disks)

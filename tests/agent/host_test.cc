@@ -5,6 +5,8 @@
 #include "agent/exposure.h"
 #include "agent/fence.h"
 #include "agent/host_linux.h"
+#include "base/file.h"
+#include "base/sha256.h"
 #include "tests/agent/loop_disk.h"
 
 #include <fstream>
@@ -293,7 +295,7 @@ TEST_CASE("fence: on a real disk every write after it fails, and a release gives
     testing::FakeSource replica(w.replica_world);
     Effect effect = w.fence(50);
     effect.id.job = with.job;
-    effect.work = FenceWork{w.token, 1, {disk.path()}, 4096, "", ""};
+    effect.work = FenceWork{w.token, 1, {disk.path()}, 4096, {}, {}};
     auto fenced = fencer.fence(effect, replica);
     if (!fenced) FAIL(fenced.error().text());
 
@@ -312,7 +314,7 @@ TEST_CASE("fence: on a real disk every write after it fails, and a release gives
 
     Effect release = w.release(60);
     release.id.job = with.job;
-    release.work = ReleaseWork{w.token, ""};
+    release.work = ReleaseWork{w.token, {}};
     REQUIRE(fencer.release(release).has_value());
     CHECK(can_write(disk.path()));
     CHECK_FALSE(*with.host->guard_held({with.job, Side::source}, {disk.path()}));
@@ -340,12 +342,16 @@ TEST_CASE("fence: a disk that a process keeps writing is not fenced, and stays i
     testing::FakeSource replica(w.replica_world);
     Effect effect = w.fence(50);
     effect.id.job = with.job;
-    effect.work = FenceWork{w.token, 1, {disk.path()}, 4096, "", ""};
+    effect.work = FenceWork{w.token, 1, {disk.path()}, 4096, {}, {}};
     auto fenced = fencer.fence(effect, replica);
     REQUIRE_FALSE(fenced.has_value());
     CHECK(fenced.error().id() == "source_in_use");
     CHECK(fenced.error().detail().find("pid " + std::to_string(writer.pid())) != std::string::npos);
     CHECK(can_write(disk.path()));
+}
+
+Hash digest_of(const std::string& path) {
+    return sha256(*read_file(path));
 }
 
 TEST_CASE("hooks: only what root alone could have written is run, with its environment") {
@@ -354,7 +360,8 @@ TEST_CASE("hooks: only what root alone could have written is run, with its envir
     const std::string out = (dir.path() / "out").native();
     std::ofstream(path) << "#!/bin/sh\nenv > " << out << "\n";
     RealHost with({{"stop-app", path}, {"missing", (dir.path() / "none").native()}});
-    HookRun run{"stop-app", HookStep::pre_fence, "move-web", {"/dev/a", "/dev/b"}, {}};
+    HookRun run{
+        {"stop-app", digest_of(path)}, HookStep::pre_fence, "move-web", {"/dev/a", "/dev/b"}, {}};
 
     REQUIRE(shell("chmod 0777 " + path) == 0);
     CHECK(with.host->run_hook(run).error().id() == "hook_unsafe");
@@ -374,6 +381,23 @@ TEST_CASE("hooks: only what root alone could have written is run, with its envir
     CHECK(with.host->run_hook(run).error().id() == "hook_unsafe");
 }
 
+TEST_CASE("hooks: a file that is not the one that was approved is not run") {
+    TempDir dir;
+    const std::string path = (dir.path() / "hook").native();
+    const std::string out = (dir.path() / "out").native();
+    std::ofstream(path) << "#!/bin/sh\ntrue\n";
+    REQUIRE(shell("chmod 0755 " + path) == 0);
+    RealHost with({{"app", path}});
+    const HookRun run{{"app", *with.host->check_hook("app")}, HookStep::pre_fence, "web", {}, {}};
+    REQUIRE(with.host->run_hook(run).has_value());
+
+    std::ofstream(path) << "#!/bin/sh\ntouch " << out << "\n";
+    const auto refused = with.host->run_hook(run);
+    REQUIRE_FALSE(refused.has_value());
+    CHECK(refused.error().id() == "hook_changed");
+    CHECK_FALSE(std::filesystem::exists(out));
+}
+
 TEST_CASE("hooks: a failing and an endless one are told apart, and the endless one is killed") {
     TempDir dir;
     const std::string path = (dir.path() / "hook").native();
@@ -381,7 +405,7 @@ TEST_CASE("hooks: a failing and an endless one are told apart, and the endless o
                            "trap '' TERM\nsleep 100 & wait\nsleep 100\n";
     REQUIRE(shell("chmod 0755 " + path) == 0);
     RealHost with({{"app", path}}, 1);
-    HookRun run{"app", HookStep::validate, "move-web", {}, {}};
+    HookRun run{{"app", digest_of(path)}, HookStep::validate, "move-web", {}, {}};
     auto failed = with.host->run_hook(run);
     REQUIRE_FALSE(failed.has_value());
     CHECK(failed.error().detail().find("exited with 3") != std::string::npos);

@@ -132,11 +132,11 @@ Effect World::replicate(std::uint64_t seq, Side side, ReplicateMode mode) const 
 
 Effect World::fence(std::uint64_t seq) const {
     return effect(seq, EffectKind::fence, Side::source,
-                  FenceWork{token, 1, {"/dev/s"}, 4096, "stop-app", "start-app"});
+                  FenceWork{token, 1, {"/dev/s"}, 4096, {"stop-app", {}}, {"start-app", {}}});
 }
 
 Effect World::release(std::uint64_t seq) const {
-    return effect(seq, EffectKind::release, Side::source, ReleaseWork{token, "start-app"});
+    return effect(seq, EffectKind::release, Side::source, ReleaseWork{token, {"start-app", {}}});
 }
 
 Effect World::drain(std::uint64_t seq) const {
@@ -156,11 +156,12 @@ FenceProof World::proof(const AgentIdentity& signer) const {
 Effect World::activate(std::uint64_t seq) const {
     static const AgentIdentity source = Pki::shared().agent("old-01");
     return effect(seq, EffectKind::activate, Side::target,
-                  ActivateWork{token, proof(source), "old-01", "start-app"});
+                  ActivateWork{token, proof(source), "old-01", {"start-app", {}}});
 }
 
 Effect World::deactivate(std::uint64_t seq) const {
-    return effect(seq, EffectKind::deactivate, Side::target, DeactivateWork{token, "stop-app"});
+    return effect(seq, EffectKind::deactivate, Side::target,
+                  DeactivateWork{token, {"stop-app", {}}});
 }
 
 void World::expose(const std::string& path) {

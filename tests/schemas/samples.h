@@ -86,19 +86,20 @@ inline std::vector<EffectWork> works() {
     replicate.limits.rate_bytes_per_s = 9;
     replicate.backlog_bytes_max = 4096;
     replicate.overwrite_acknowledged = true;
-    return {PreflightWork{{"/dev/vda"}, {{HookStep::validate, "healthy"}}},
-            replicate,
-            FenceWork{uuid(4), 3, {"/dev/vda"}, 1U << 20, "stop-db", "start-db"},
-            HoldFenceWork{uuid(4)},
-            DrainWork{uuid(4), {{1, 4096, 8192}}},
-            VerifyWork{uuid(4)},
-            ActivateWork{uuid(4), proof(), "source", "start-new"},
-            ValidateWork{"healthy"},
-            DeactivateWork{uuid(4), "stop-new"},
-            ReleaseWork{uuid(4), "start-db"},
-            CleanupWork{true},
-            DeleteDataWork{{"/dev/sdb", "/b.img"}},
-            WakeAtWork{-5}};
+    return {
+        PreflightWork{{"/dev/vda"}, {{HookStep::validate, "healthy"}}},
+        replicate,
+        FenceWork{uuid(4), 3, {"/dev/vda"}, 1U << 20, {"stop-db", hash(7)}, {"start-db", hash(8)}},
+        HoldFenceWork{uuid(4)},
+        DrainWork{uuid(4), {{1, 4096, 8192}}},
+        VerifyWork{uuid(4)},
+        ActivateWork{uuid(4), proof(), "source", {"start-new", hash(9)}},
+        ValidateWork{{"healthy", hash(6)}},
+        DeactivateWork{uuid(4), {"stop-new", hash(3)}},
+        ReleaseWork{uuid(4), {"start-db", hash(8)}},
+        CleanupWork{true},
+        DeleteDataWork{{"/dev/sdb", "/b.img"}},
+        WakeAtWork{-5}};
 }
 
 inline std::vector<Effect> effects() {

@@ -47,7 +47,7 @@ TEST_CASE(
     REQUIRE(work.run == 1);
     REQUIRE(work.disks == std::vector<std::string>{"/dev/vda", "/dev/vdc"});
     REQUIRE(work.backlog_bytes_max == web_spec().backlog_bytes_max);
-    REQUIRE(work.pre_fence_hook == "stop-web");
+    REQUIRE(work.pre_fence_hook == Hook{"stop-web", bytes_of<Hash>(1)});
     REQUIRE(scenario.newest(EffectKind::wake_at, Side::source).agent.empty());
 }
 
@@ -77,7 +77,7 @@ TEST_CASE("cutover: the whole way, each step after the report of the one before"
         std::get<ActivateWork>(scenario.newest(EffectKind::activate, Side::target).work);
     REQUIRE(work.proof == proof_for(scenario.job()));
     REQUIRE(work.source_agent == "web-old");
-    REQUIRE(work.post_activate_hook == "start-web");
+    REQUIRE(work.post_activate_hook == Hook{"start-web", bytes_of<Hash>(2)});
     scenario.when_reported(EffectKind::activate, Side::target, ActivateDone{start_micros + 5})
         .then({TargetActivated{start_micros + 5}})
         .in(Phase::validating)
