@@ -16,13 +16,22 @@ std::string agent_context(const std::string& agent) {
     return "agent=" + agent;
 }
 
+Describe describe_wish(const Hello& hello) {
+    return {{.agent = hello.agent,
+             .incarnation = hello.incarnation,
+             .host_identity = printable(hello.host_identity, 128),
+             .software = printable(hello.software, 64),
+             .roles = hello.roles,
+             .capabilities = hello.capabilities}};
+}
+
 }  // namespace
 
 void AgentSessions::opened(ConnectionId id, const std::string& agent, const std::string& address,
                            const Moment& now) {
     now_ = now;
     const auto [peer, is_new] =
-        peers_.try_emplace(id, Peer{agent, address, wire::OrchestratorSession(agent), {}, {}});
+        peers_.try_emplace(id, Peer{agent, address, wire::OrchestratorSession(agent), {}, {}, {}});
     if (is_new) apply(id, peer->second.session.connected(now.steady_ms), now);
 }
 
@@ -30,6 +39,12 @@ void AgentSessions::received(ConnectionId id, const AgentMessage& message, const
     now_ = now;
     const auto peer = peers_.find(id);
     if (peer == peers_.end()) return;  // already closed by us
+    if (peer->second.unbound) {
+        refuse(id, Error(Errc::invalid, "protocol_error", "a message came before Welcome",
+                         "nothing of the session was used",
+                         "check that both ends run versions that belong together"));
+        return;
+    }
     presences_[peer->second.agent].last_seen_micros = now.wall_micros;
     apply(id, peer->second.session.received(message, log_view(), now.steady_ms), now);
 }
@@ -49,7 +64,7 @@ void AgentSessions::tick(const Moment& now) {
     for (const auto& [id, peer] : peers_) ids.push_back(id);
     for (const ConnectionId id : ids) {
         const auto peer = peers_.find(id);
-        if (peer == peers_.end()) continue;
+        if (peer == peers_.end() || peer->second.unbound) continue;
         apply(id, peer->second.session.tick(now.steady_ms), now);
     }
     for (auto& [id, peer] : peers_) {
@@ -108,8 +123,13 @@ wire::LogView AgentSessions::log_view() const {
 }
 
 void AgentSessions::apply(ConnectionId id, wire::OrchestratorStep step, const Moment& now) {
-    if (step.hello && !admit(id, *step.hello, now)) return;
-    for (OrchestratorMessage& message : step.send) outbox_.send.push_back({id, std::move(message)});
+    if (!step.hello || admit(id, step, now)) perform(id, step, now);
+}
+
+void AgentSessions::perform(ConnectionId id, const wire::OrchestratorStep& step,
+                            const Moment& now) {
+    if (!peers_.contains(id)) return;  // refused meanwhile
+    for (const OrchestratorMessage& message : step.send) outbox_.send.push_back({id, message});
     if (step.hello) welcome(id, *step.hello, now);
     const auto peer = peers_.find(id);
     if (peer == peers_.end()) return;
@@ -125,22 +145,41 @@ void AgentSessions::apply(ConnectionId id, wire::OrchestratorStep step, const Mo
     }
 }
 
-bool AgentSessions::admit(ConnectionId id, const Hello& hello, const Moment& now) {
-    Presence& there = presences_[hello.agent];
-    if (now.steady_ms < there.refused_until_ms) {
-        refuse(id, Error(Errc::denied, "agent_suspended", there.alarm, "jobs keep their state",
-                         "stop the copy of the agent and wait a minute"));
+bool AgentSessions::admit(ConnectionId id, const wire::OrchestratorStep& step, const Moment& now) {
+    const Hello& hello = *step.hello;
+    if (auto alone = check_rivals(id, hello, now); !alone) {
+        refuse(id, alone.error());
         return false;
     }
+    const Describe wish = describe_wish(hello);
+    const Registry& registry = engine_.state().registry;
+    const auto facts = decide(registry, wish, "", now.wall_micros);
+    if (!facts) {
+        presences_[hello.agent].alarm = facts.error().detail();
+        refuse(id, facts.error());
+        return false;
+    }
+    const bool is_bound = registry.agents.at(hello.agent).described.has_value();
+    if (!is_bound) peers_.at(id).unbound = step;
+    if (!facts->empty()) describe(id, wish);
+    return is_bound;
+}
+
+/// No second host speaks under a name: both are refused, because nobody here knows which is real.
+Result<> AgentSessions::check_rivals(ConnectionId id, const Hello& hello, const Moment& now) {
+    Presence& there = presences_[hello.agent];
+    if (now.steady_ms < there.refused_until_ms)
+        return Error(Errc::denied, "agent_suspended", there.alarm, "jobs keep their state",
+                     "stop the copy of the agent and wait a minute");
     there.alarm.clear();
-    if (!there.connection) return true;
+    if (!there.connection) return {};
     const Peer& other = peers_.at(*there.connection);
     const std::string& known = other.session.hello()->host_identity;
     if (known == hello.host_identity) {
         // The same host again: its old connection is dead and does not know it yet.
         refuse(*there.connection, Error(Errc::conflict, "agent_reconnected",
                                         "the agent connected again", "jobs keep their state"));
-        return true;
+        return {};
     }
     there.alarm = "two hosts (" + printable(known, 64) + " at " + other.address + " and " +
                   printable(hello.host_identity, 64) + " at " + peers_.at(id).address +
@@ -150,8 +189,29 @@ bool AgentSessions::admit(ConnectionId id, const Hello& hello, const Moment& now
     const Error why(Errc::denied, "agent_host_conflict", there.alarm, "jobs keep their state",
                     "stop the copy of the agent and wait a minute");
     refuse(*there.connection, why);
-    refuse(id, why);
-    return false;
+    return why;
+}
+
+void AgentSessions::describe(ConnectionId id, Describe wish) {
+    RegistryCommand command{.command_id = random_.uuid(),
+                            .actor = "agent:" + wish.description.agent,
+                            .wish = std::move(wish)};
+    engine_.submit({std::move(command), Hash{}},
+                   [this, id](const Result<Answer>& answer) { bound(id, answer); });
+}
+
+void AgentSessions::bound(ConnectionId id, const Result<Answer>& answer) {
+    const auto peer = peers_.find(id);
+    if (peer == peers_.end()) return;
+    const auto held = std::exchange(peer->second.unbound, std::nullopt);
+    if (answer) {
+        if (held) perform(id, *held, now_);
+        return;
+    }
+    // A full volume is no reason to lose an agent that is bound; it is described at its next Hello.
+    if (!held && answer.error().code() == Errc::unavailable) return;
+    presences_[peer->second.agent].alarm = answer.error().detail();
+    refuse(id, answer.error());
 }
 
 void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& now) {
@@ -161,33 +221,12 @@ void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& n
     there.last_seen_micros = now.wall_micros;
     log::info("agents", "connected", agent_context(hello.agent) + " address=" + there.address);
     dispatcher_.agent_connected(hello.agent);
-    describe(id, hello);
     for (const auto& [job, entry] : engine_.state().jobs) {
         const JobSpec& spec = entry.job.spec;
         if (spec.source_agent == hello.agent || spec.target_agent == hello.agent) {
             reconcile_links(job, now);
         }
     }
-}
-
-void AgentSessions::describe(ConnectionId id, const Hello& hello) {
-    AgentDescribed description{.agent = hello.agent,
-                               .incarnation = hello.incarnation,
-                               .host_identity = printable(hello.host_identity, 128),
-                               .software = printable(hello.software, 64),
-                               .roles = hello.roles,
-                               .capabilities = hello.capabilities};
-    RegistryCommand command{.command_id = random_.uuid(),
-                            .actor = "agent:" + hello.agent,
-                            .wish = Describe{std::move(description)}};
-    engine_.submit({std::move(command), Hash{}}, [this, id](const Result<Answer>& answer) {
-        // A full volume is no reason to lose the agents; they are described at their next Hello.
-        if (answer || answer.error().code() == Errc::unavailable) return;
-        const auto peer = peers_.find(id);
-        if (peer == peers_.end()) return;
-        presences_[peer->second.agent].alarm = answer.error().detail();
-        refuse(id, answer.error());
-    });
 }
 
 bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) const {

@@ -99,12 +99,19 @@ class AgentSessions {
         wire::OrchestratorSession session;
         std::map<Uuid, Report> waiting;  ///< submitted, not yet durable
         std::set<Uuid> deferred;         ///< of those, refused for now
+        /// Set while the binding of its name to its host is not durable yet: nothing is sent to it
+        /// and nothing taken from it before.
+        std::optional<wire::OrchestratorStep> unbound;
     };
 
     void apply(ConnectionId id, wire::OrchestratorStep step, const Moment& now);
-    bool admit(ConnectionId id, const Hello& hello, const Moment& now);
+    void perform(ConnectionId id, const wire::OrchestratorStep& step, const Moment& now);
+    /// False: refused, or held back until its name is bound to its host.
+    bool admit(ConnectionId id, const wire::OrchestratorStep& step, const Moment& now);
+    [[nodiscard]] Result<> check_rivals(ConnectionId id, const Hello& hello, const Moment& now);
+    void describe(ConnectionId id, Describe wish);
+    void bound(ConnectionId id, const Result<Answer>& answer);
     void welcome(ConnectionId id, const Hello& hello, const Moment& now);
-    void describe(ConnectionId id, const Hello& hello);
     void take_report(ConnectionId id, const Report& report);
     void submit_report(ConnectionId id, const Report& report);
     void report_done(ConnectionId id, const Uuid& report_id, const Result<Answer>& answer);

@@ -119,6 +119,7 @@ TEST_CASE("sessions: a name is bound to its host until it is enrolled again") {
     FakeAgent& moved = world.add_twin("moved", "old", "host-2");
     CHECK(moved.is_closed);
     CHECK(moved.refused.back().id() == "agent_host_changed");
+    CHECK_FALSE(moved.welcome);
 
     Hash token;
     token.data.fill(0x77);
@@ -127,6 +128,51 @@ TEST_CASE("sessions: a name is bound to its host until it is enrolled again") {
     world.connect(moved);
     REQUIRE_FALSE(world.settle());
     CHECK(world.core->sessions().is_connected("old"));
+}
+
+TEST_CASE("sessions: nobody is welcomed before its name is durably bound to its host") {
+    World world;
+    Hash token;
+    token.data.fill(0x77);
+    REQUIRE(world.registry(CreateToken{"old", token, 900}));
+    REQUIRE(world.registry(Enrol{"old", token, token, {}}));
+    world.log.set_free_bytes(world.options.reserve_bytes - 1);
+    FakeAgent& agent = world.add_twin("old", "old", "host-1");
+    CHECK(agent.is_closed);
+    CHECK(agent.refused.back().id() == "log_volume_full");
+    CHECK_FALSE(agent.welcome);
+
+    world.log.set_free_bytes(UINT64_MAX);
+    world.connect(agent);
+    REQUIRE_FALSE(world.settle());
+    CHECK(agent.welcome);
+
+    // With the binding durable a full volume keeps nobody out, and lets no copy in.
+    world.disconnect(agent);
+    world.log.set_free_bytes(world.options.reserve_bytes - 1);
+    FakeAgent& moved = world.add_twin("moved", "old", "host-2");
+    CHECK(moved.refused.back().id() == "agent_host_changed");
+    CHECK_FALSE(moved.welcome);
+    world.connect(agent);
+    REQUIRE_FALSE(world.settle());
+    CHECK(agent.welcome);
+}
+
+TEST_CASE("sessions: an agent that speaks before it is welcomed is refused") {
+    World world;
+    Hash token;
+    token.data.fill(0x77);
+    REQUIRE(world.registry(CreateToken{"old", token, 900}));
+    REQUIRE(world.registry(Enrol{"old", token, token, {}}));
+    world.core->sessions().opened(99, "old", "127.0.0.9", world.now());
+    Hello hello;
+    hello.agent = "old";
+    hello.host_identity = "host-1";
+    world.core->sessions().received(99, hello, world.now());
+    world.core->sessions().received(99, Heartbeat{}, world.now());
+    const Outbox outbox = world.core->sessions().take_outbox();
+    REQUIRE(outbox.close.size() == 1);
+    CHECK(outbox.close.front().why.id() == "protocol_error");
 }
 
 TEST_CASE("sessions: the same host that connects again replaces its dead connection") {
