@@ -35,6 +35,7 @@ void rebase(AuditLedger& ledger, const AuditSample& sample) {
         sample.kernel.discarded - sample.traced_after.discarded - ledger.lost.discarded;
     ledger.drift = 0;
     ledger.drift_observations = 0;
+    ledger.raised = 0;
     ledger.behind_since_ms = 0;
 }
 
@@ -52,6 +53,7 @@ std::uint64_t note_drift(AuditLedger& ledger, const AuditSample& sample) {
     const auto fallen = static_cast<std::int64_t>(ledger.drift - drift);
     if (fallen <= 0) return 0;
     ledger.drift = drift;
+    ledger.raised = 0;
     // The first few observations may have taken a write in flight for none; the lowest one is
     // right.
     if (!drift_is_known(ledger)) return 0;
@@ -76,10 +78,31 @@ void settle_loss(Judgement& out, std::uint64_t found, const AuditSample& sample)
     if (ledger.window_issue_lost > 0)
         return call_it_lost(out, sectors + ", and " + std::to_string(ledger.window_issue_lost) +
                                      " were issued without one");
+    // What was issued twice before may stand in for what was issued unseen since.
+    if (static_cast<std::int64_t>(ledger.drift + ledger.raised - drift_of(ledger, sample)) > 0)
+        return call_it_lost(out, sectors + ", perhaps issued without one");
     ++ledger.repairs;
     out.audit.verdict = Audit::Verdict::repaired;
     out.audit.detail = sectors + "; every block issued since is dirty again";
     out.remedy = Remedy::mark_issued;
+}
+
+/// With no write in flight the drift is not what it was: a request was requeued, unless one is in
+/// flight after all. True once it is known which.
+bool drift_is_settled(Judgement& out, std::uint64_t drift, SteadyMillis quiet_ms) {
+    AuditLedger& ledger = out.ledger;
+    ledger.raised = drift - ledger.drift;
+    const bool hides_loss = ledger.raised > 0 && ledger.window_lost > 0;
+    if (ledger.raised > 0 && quiet_ms < requeue_quiet_ms) {
+        if (hides_loss) out.audit.verdict = Audit::Verdict::busy;
+        return false;
+    }
+    if (hides_loss)
+        call_it_lost(out, std::to_string(ledger.window_lost) +
+                              " sectors completed without an event, perhaps issued without one");
+    ledger.drift = drift;
+    ledger.raised = 0;
+    return true;
 }
 
 /// The audit is exact.
@@ -96,9 +119,7 @@ void settle_exact(Judgement& out, const AuditSample& sample) {
         ++ledger.drift_observations;
         return;
     }
-    const SteadyMillis quiet_ms = sample.now_ms - ledger.unchanged_since_ms;
-    if (drift != ledger.drift && quiet_ms < requeue_quiet_ms) return;
-    ledger.drift = drift;
+    if (!drift_is_settled(out, drift, sample.now_ms - ledger.unchanged_since_ms)) return;
     ledger.window_lost = 0;
     ledger.window_issue_lost = 0;
     if (sample.now_ms - ledger.rotated_ms < rotation_ms_min) return;

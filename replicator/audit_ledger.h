@@ -14,6 +14,10 @@
 /// were lost in the same window: then nobody knows where the write went. A window ends when an
 /// audit is exact with no write in flight, because then every write issued so far is in the dirty
 /// map.
+///
+/// A requeued request is issued twice and raises the drift for good, which may hide a lost issue
+/// event. So a raised drift and a lost completion never share a window: whichever comes second, the
+/// repair is not believed.
 #pragma once
 
 #include "base/clock.h"
@@ -39,6 +43,7 @@ struct AuditLedger {
     // Of this process only:
     SteadyMillis behind_since_ms = 0;  ///< 0: the kernel's counters are not behind
     SteadyMillis unchanged_since_ms = 0;
+    std::uint64_t raised = 0;  ///< above drift when last seen with no write in flight; not adopted
     std::uint64_t last_issued = 0;
     SectorCounts last_kernel;
     SteadyMillis rotated_ms = 0;

@@ -203,6 +203,48 @@ TEST_CASE("audit: a request issued twice stops rotation only until the disk has 
     CHECK(disk.audit().rotate_issued);
 }
 
+TEST_CASE("audit: a request issued twice hides no loss whose issue was lost too") {
+    Disk disk;
+    disk.issue(16);
+    disk.write(16);
+    SECTION("found after the loss: busy while a write may be in flight, then lost") {
+        disk.complete_untraced(8);
+        CHECK(disk.audit().audit.verdict == Verdict::repaired);
+        CHECK(disk.audit().audit.verdict == Verdict::busy);
+        disk.wait_ms(requeue_quiet_ms - 1);
+        CHECK(disk.audit().audit.verdict == Verdict::busy);
+        disk.wait_ms(1);
+    }
+    SECTION("found before the loss, which takes back less than it added") {
+        CHECK(disk.audit().audit.verdict == Verdict::exact);
+        disk.complete_untraced(8);
+    }
+    SECTION("found before the loss, which takes it back as a whole") {
+        CHECK(disk.audit().audit.verdict == Verdict::exact);
+        disk.complete_untraced(16);
+    }
+    const Judgement found = disk.audit();
+    CHECK(found.audit.verdict == Verdict::lost);
+    CHECK(found.remedy == Remedy::mark_all);
+    disk.wait_ms(requeue_quiet_ms);
+    CHECK(disk.audit().audit.verdict == Verdict::exact);
+    CHECK(disk.audit().audit.verdict == Verdict::exact);
+}
+
+TEST_CASE("audit: a repair stands if the drift was raised by a write in flight only") {
+    Disk disk;
+    disk.issue(8);
+    disk.complete_untraced(8);
+    CHECK(disk.audit().audit.verdict == Verdict::repaired);
+    disk.issue(8);
+    CHECK(disk.audit().audit.verdict == Verdict::busy);
+    disk.complete(8);
+    CHECK(disk.audit().audit.verdict == Verdict::exact);
+    disk.issue(8);
+    disk.complete_untraced(8);
+    CHECK(disk.audit().audit.verdict == Verdict::repaired);
+}
+
 TEST_CASE(
     "audit: passthrough writes, writes past the end and missing accounting are beyond repair") {
     Disk disk;
