@@ -10,10 +10,9 @@
 #include "replicator/device.h"
 #include "replicator/device_identity.h"
 #include "replicator/device_range.h"
-#include "replicator/zero_runs.h"
+#include "replicator/zeroing.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -52,17 +51,13 @@ class FileDevice final : public BlockDevice {
                                std::uint64_t length) const;
     [[nodiscard]] Result<> read_with(int fd, std::uint64_t offset, std::span<std::uint8_t> out);
     [[nodiscard]] Result<> write_with(int fd, std::uint64_t offset, ByteView data);
-    [[nodiscard]] Result<> write_plain_zeroes(std::uint64_t offset, std::uint64_t length);
     [[nodiscard]] bool zero_by_device(std::uint64_t offset, std::uint64_t length);
-    [[nodiscard]] Result<bool> reads_as_zero(std::uint64_t offset, std::uint64_t length);
 
     DeviceFacts facts_;
     Fd direct_;  ///< invalid where the file system refuses O_DIRECT
     Fd cached_;
     std::uint64_t direct_unit_;
-    /// Whether the device's own way of zeroing a range can be believed: read back once.
-    enum class Zeroing : std::uint8_t { untried, proven, unusable };
-    std::atomic<Zeroing> zeroing_ = Zeroing::untried;
+    Zeroing zeroing_;
 };
 
 /// Bytes at the start of the range that the O_DIRECT descriptor can transfer.
@@ -164,42 +159,11 @@ bool FileDevice::zero_by_device(std::uint64_t offset, std::uint64_t length) {
                        static_cast<off_t>(offset), static_cast<off_t>(length)) == 0;
 }
 
-Result<bool> FileDevice::reads_as_zero(std::uint64_t offset, std::uint64_t length) {
-    const AlignedBuffer buffer(std::min<std::uint64_t>(length, transfer_bytes_max));
-    while (length > 0) {
-        const auto piece = buffer.first(std::min<std::uint64_t>(length, transfer_bytes_max));
-        TRY_VOID(read(offset, piece));
-        if (!is_zero(piece)) return false;
-        offset += piece.size();
-        length -= piece.size();
-    }
-    return true;
-}
-
-Result<> FileDevice::write_plain_zeroes(std::uint64_t offset, std::uint64_t length) {
-    const AlignedBuffer zeroes(std::min<std::uint64_t>(length, transfer_bytes_max));
-    const auto all = zeroes.first(std::min<std::uint64_t>(length, transfer_bytes_max));
-    std::fill(all.begin(), all.end(), std::uint8_t{0});
-    while (length > 0) {
-        const auto piece = all.first(std::min<std::uint64_t>(length, all.size()));
-        TRY_VOID(write(offset, piece));
-        offset += piece.size();
-        length -= piece.size();
-    }
-    return {};
-}
-
 Result<> FileDevice::write_zeroes(std::uint64_t offset, std::uint64_t length) {
     assert_range(facts_, offset, length);
-    if (length == 0) return {};
-    if (zeroing_ == Zeroing::unusable || !zero_by_device(offset, length))
-        return write_plain_zeroes(offset, length);
-    if (zeroing_ == Zeroing::proven) return {};
-    // Some devices accept the command and keep the data: believe the first one only after a look.
-    TRY(const bool zero, reads_as_zero(offset, length));
-    zeroing_ = zero ? Zeroing::proven : Zeroing::unusable;
-    if (zero) return {};
-    return write_plain_zeroes(offset, length);
+    return zeroing_.zero(*this, offset, length, [this](std::uint64_t from, std::uint64_t bytes) {
+        return zero_by_device(from, bytes);
+    });
 }
 
 Result<> FileDevice::flush() {
