@@ -3,11 +3,14 @@
 #include "base/assert.h"
 #include "base/file.h"
 
+#include <algorithm>
+#include <functional>
+
 namespace drover::replicator {
 namespace {
 
 constexpr std::string_view magic = "DRVCKPT1";
-constexpr std::uint16_t format_version = 1;
+constexpr std::uint16_t format_version = 2;
 constexpr std::size_t fixed_bytes = 8 + 2 + 1 + 1 + 3 * 16 + 8 + 8 + 4;
 constexpr std::size_t checkpoint_bytes_max = 1U << 20;
 constexpr std::size_t identity_bytes_max = 1024;
@@ -17,6 +20,14 @@ Error corrupt(const std::string& why) {
                  "the data on the target's disks; nothing is written to them",
                  "find out what damaged the state directory; then remove the checkpoint file to "
                  "have the disks compared as a whole");
+}
+
+void put_samples(Bytes& out, const Samples& samples) {
+    put_u32(out, static_cast<std::uint32_t>(samples.size()));
+    for (const BlockSample& sample : samples) {
+        put_u64(out, sample.offset);
+        put_bytes(out, sample.digest.view());
+    }
 }
 
 /// Takes fields off the front; remembers when there was too little.
@@ -49,6 +60,27 @@ class Fields {
     bool short_ = false;
 };
 
+Result<CheckpointDisk> take_disk(Fields& fields, const JobId& job, std::size_t number) {
+    CheckpointDisk disk;
+    disk.mirrored_upto = fields.u64();
+    disk.size_bytes = fields.u64();
+    if (disk.mirrored_upto > disk.size_bytes) return corrupt("mirrored beyond the end");
+    const std::uint16_t length = fields.u16();
+    if (length > identity_bytes_max) return corrupt("identity");
+    disk.identity = std::string(as_text(fields.take(length)));
+    const std::uint32_t count = fields.u32();
+    if (count > samples_max) return corrupt("too many samples");
+    for (std::uint32_t i = 0; i < count; ++i) {
+        const std::uint64_t offset = fields.u64();
+        disk.samples.push_back({offset, *Digest::from(fields.take(16))});
+    }
+    const auto taken = offsets_of(disk.samples);
+    const auto allowed = sample_offsets(job, number, disk.size_bytes);
+    const bool ascending = std::ranges::adjacent_find(taken, std::greater_equal<>()) == taken.end();
+    if (!ascending || !std::ranges::includes(allowed, taken)) return corrupt("samples");
+    return disk;
+}
+
 }  // namespace
 
 PeerCheckpoint Checkpoint::for_peer() const {
@@ -75,6 +107,7 @@ Bytes encode_checkpoint(const Checkpoint& checkpoint) {
         put_u64(out, disk.size_bytes);
         put_u16(out, static_cast<std::uint16_t>(disk.identity.size()));
         put_bytes(out, as_bytes(disk.identity));
+        put_samples(out, disk.samples);
     }
     put_u32(out, crc32c(out));
     return out;
@@ -105,12 +138,7 @@ Result<Checkpoint> decode_checkpoint(ByteView bytes) {
     const std::uint32_t count = fields.u32();
     if (count > disks_max) return corrupt("too many disks");
     for (std::uint32_t i = 0; i < count; ++i) {
-        CheckpointDisk disk;
-        disk.mirrored_upto = fields.u64();
-        disk.size_bytes = fields.u64();
-        const std::uint16_t length = fields.u16();
-        if (length > identity_bytes_max) return corrupt("identity");
-        disk.identity = std::string(as_text(fields.take(length)));
+        TRY(CheckpointDisk disk, take_disk(fields, out.job, i));
         out.disks.push_back(std::move(disk));
     }
     if (!fields.is_whole()) return corrupt("length");

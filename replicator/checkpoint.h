@@ -1,11 +1,18 @@
 /// What a target knows durably about its copy of one job: the file "checkpoint" in the job's state
-/// directory, replaced as a whole after every flushed batch.
+/// directory, replaced as a whole after every flushed batch, and before a block is overwritten
+/// whose sample it holds.
 ///
-///   magic "DRVCKPT1" | version u16 | state u8 | mode u8 | lineage 16 | job 16 | generation 16
-///   batch u64 | serial u64 | disks u32 | per disk: mirrored u64, size u64, identity length u16 +
-///   text crc32c u32 over everything before it; all numbers little-endian
+///   magic "DRVCKPT1" | version u16 = 2 | state u8 | mode u8 | lineage 16 | job 16 | generation 16
+///   batch u64 | serial u64 | disks u32
+///   per disk: mirrored u64 | size u64 | identity length u16 + text
+///             samples u32 | per sample, ascending: offset u64 | XXH3-128 of the block 16
+///   crc32c u32 over everything before it; all numbers little-endian
+///
+/// A sample says what lies on the disk for as long as this file says so, whatever was written since
+/// the batch that it names: disk_guard.h explains why that holds, and names the allowed offsets.
 #pragma once
 
+#include "replicator/disk_guard.h"
 #include "replicator/peer_message.h"
 
 #include <filesystem>
@@ -19,6 +26,7 @@ struct CheckpointDisk {
     std::uint64_t mirrored_upto = 0;  ///< bytes: everything below was sent once and is durable
     std::uint64_t size_bytes = 0;
     std::string identity;
+    Samples samples;  ///< at sample_offsets() only
 
     bool operator==(const CheckpointDisk&) const = default;
 };

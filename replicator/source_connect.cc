@@ -52,7 +52,12 @@ void go_on(SourceJob& job, const PeerCheckpoint& checkpoint) {
 void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
     if (job.state.is_known_to_target()) {
         job.state.renew_generation(job.random.uuid());
-        job.report.generation_gone(0, "the target no longer holds this generation of the copy");
+        job.report.generation_gone(
+            0,
+            checkpoint.state == CheckpointState::invalid
+                ? "the target cannot vouch for its disks: one was changed, exchanged, resized or "
+                  "released to users; its agent's log says which"
+                : "the target no longer holds this generation of the copy");
     }
     job.state.set_acked_batch(checkpoint.batch, false);
     job.state.set(Counter::bytes_resumed, 0);

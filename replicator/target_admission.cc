@@ -56,6 +56,15 @@ Error promoted() {
                  "resync the job and acknowledge by name that those writes are lost");
 }
 
+/// What was mirrored and sampled is told in the geometry of the plan before.
+void resize(Checkpoint& checkpoint, CheckpointDisk& disk, std::uint64_t size_bytes) {
+    if (disk.size_bytes == size_bytes) return;
+    disk.size_bytes = size_bytes;
+    disk.samples.clear();
+    if (!checkpoint.generation.is_zero()) checkpoint.state = CheckpointState::invalid;
+    checkpoint.generation = Generation();
+}
+
 }  // namespace
 
 Result<Checkpoint> admit(const TargetView& target, const PeerHello& hello) {
@@ -76,10 +85,10 @@ Result<Checkpoint> admit(const TargetView& target, const PeerHello& hello) {
     }
     TRY_VOID(check_geometry(target, hello));
     next.serial = hello.ticket.serial;
-    for (std::size_t i = 0; i < next.disks.size(); ++i) {
-        next.disks[i].size_bytes = hello.ticket.sizes_bytes[i];
-        if (next.state == CheckpointState::invalid) next.disks[i].mirrored_upto = 0;
-    }
+    for (std::size_t i = 0; i < next.disks.size(); ++i)
+        resize(next, next.disks[i], hello.ticket.sizes_bytes[i]);
+    if (next.state == CheckpointState::invalid)
+        for (CheckpointDisk& disk : next.disks) disk.mirrored_upto = 0;
     return next;
 }
 

@@ -14,9 +14,10 @@ struct TargetView {
 };
 
 /// The checkpoint to make durable before the first frame is accepted: with the hello's serial, and
-/// void if the disks were promoted and the overwrite was acknowledged. Equal to the current one in
-/// the common case. Errors: denied (serial, promoted, another job), invalid (geometry), unsupported
-/// (version), unavailable (disks not open).
+/// void if the disks were promoted and the overwrite was acknowledged, or if the job was planned
+/// anew with a disk of another size. Equal to the current one in the common case. Errors: denied
+/// (serial, promoted, another job), invalid (geometry), unsupported (version), unavailable (disks
+/// not open).
 [[nodiscard]] Result<Checkpoint> admit(const TargetView& target, const PeerHello& hello);
 
 }  // namespace drover::replicator

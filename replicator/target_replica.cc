@@ -205,7 +205,10 @@ Result<> Target::promote() {
     if (next.state != CheckpointState::promoted) {
         next.state = CheckpointState::promoted;
         next.generation = Generation();
-        for (CheckpointDisk& disk : next.disks) disk.mirrored_upto = 0;
+        for (CheckpointDisk& disk : next.disks) {
+            disk.mirrored_upto = 0;
+            disk.samples.clear();
+        }
         const std::lock_guard lock(mutex_);
         next.serial = std::max(next.serial, ticket_.serial);
         TRY_VOID(state_->replace(next));

@@ -137,20 +137,13 @@ Result<> TargetSession::wait_for_frames(const Commit& commit) {
 Result<> TargetSession::answer_commit(const Commit& commit) {
     if (commit.mirrored_upto.size() != sizes_bytes_.size() || commit.generation.is_zero())
         return protocol_error("commit without a place for every disk");
-    TRY_VOID(wait_for_frames(commit));
-    Checkpoint next = state_.checkpoint();
-    for (std::size_t i = 0; i < sizes_bytes_.size(); ++i) {
+    for (std::size_t i = 0; i < sizes_bytes_.size(); ++i)
         if (commit.mirrored_upto[i] > sizes_bytes_[i])
             return protocol_error("mirrored beyond the end of a disk");
-        next.disks[i].mirrored_upto = commit.mirrored_upto[i];
-        // After a failed flush nobody knows what is on the disk: no acknowledgement, the session
-        // ends, and the source sends everything since the last acknowledgement again.
-        TRY_VOID(state_.disk(i).flush());
-    }
-    next.state = CheckpointState::syncing;
-    next.generation = commit.generation;
-    next.batch = commit.batch;
-    TRY_VOID(state_.replace(next));
+    TRY_VOID(wait_for_frames(commit));
+    // An error is no acknowledgement: the session ends, and the source sends everything since the
+    // last one again.
+    TRY_VOID(state_.commit(commit));
     {
         const std::lock_guard lock(mutex_);
         account_.commit();
@@ -226,6 +219,7 @@ Result<> TargetSession::apply(ByteView bytes) {
         TRY_VOID(account_.check(header));
     }
     TRY_VOID(check_content(frame));
+    TRY_VOID(state_.before_write(header));
     BlockDevice& disk = state_.disk(header.disk);
     if (header.kind == FrameKind::data) {
         TRY_VOID(disk.write(header.offset, frame.payload));

@@ -1,7 +1,10 @@
 #include "replicator/target_state.h"
 
+#include "base/assert.h"
 #include "base/file.h"
 #include "base/log.h"
+
+#include <algorithm>
 
 namespace drover::replicator {
 namespace {
@@ -23,6 +26,25 @@ Result<> check_sizes(const TargetConfig& config) {
     return {};
 }
 
+/// Why what is known of a disk cannot be believed; empty if it can. `found`: what lies at the
+/// places of the samples now.
+std::string doubt_about(const CheckpointDisk& known, const std::string& identity,
+                        const Samples& found) {
+    if (identity.empty() || known.identity != identity)
+        return "it is another disk: was=" + known.identity + " is=" + identity;
+    if (found == known.samples) return {};
+    std::size_t same = 0;
+    for (const BlockSample& sample : known.samples)
+        same += static_cast<std::size_t>(std::ranges::count(found, sample));
+    const auto changed = std::ranges::find_if(known.samples, [&](const BlockSample& sample) {
+        return std::ranges::count(found, sample) == 0;
+    });
+    return "it was changed or exchanged while it was not open here: " +
+           std::to_string(known.samples.size() - same) + " of " +
+           std::to_string(known.samples.size()) + " sampled blocks differ, the first at byte " +
+           std::to_string(changed->offset);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
@@ -35,7 +57,8 @@ Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
         state->checkpoint_.job = config.ticket.job;
         for (std::size_t i = 0; i < state->disks_.size(); ++i)
             state->checkpoint_.disks.push_back(
-                {0, config.ticket.sizes_bytes[i], state->disks_[i]->facts().identity});
+                {0, config.ticket.sizes_bytes[i], state->disks_[i]->facts().identity, {}});
+        state->plan_samples();
         return state;
     }
     if (found->job != config.ticket.job || found->lineage != config.ticket.lineage ||
@@ -45,24 +68,43 @@ Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
                      "the data on the target's disks; nothing is written to them",
                      "clean up the other job first");
     state->checkpoint_ = *found;
-    state->distrust_changed_disks();
+    TRY_VOID(state->recognise_disks());
+    state->plan_samples();
     return state;
 }
 
-/// A checkpoint speaks of certain disks. Where one cannot be recognised, its content counts as
-/// unknown: everything is compared.
-void TargetState::distrust_changed_disks() {
+/// A checkpoint speaks of certain disks and of what lies on them. Where one cannot be recognised,
+/// its content counts as unknown: everything is compared. What lies there now becomes its samples,
+/// so that the comparison too is of one and the same disk.
+Result<> TargetState::recognise_disks() {
+    Checkpoint next = checkpoint_;
     for (std::size_t i = 0; i < disks_.size(); ++i) {
-        CheckpointDisk& known = checkpoint_.disks[i];
-        const std::string& identity = disks_[i]->facts().identity;
-        if (!identity.empty() && known.identity == identity) continue;
-        log::warn("replicator", "a target disk is not the one the checkpoint speaks of",
-                  "disk=" + std::to_string(i) + " was=" + known.identity + " is=" + identity);
-        known.identity = identity;
+        CheckpointDisk& known = next.disks[i];
+        const DeviceFacts& facts = disks_[i]->facts();
+        TRY(Samples found, take_samples(*disks_[i], offsets_of(known.samples)));
+        const std::string doubt = doubt_about(known, facts.identity, found);
+        if (doubt.empty()) continue;
+        log::warn("replicator", "a target disk is not as the checkpoint says; all is compared",
+                  "disk=" + std::to_string(i) + " path=" + facts.path + ": " + doubt);
+        known.identity = facts.identity;
         known.mirrored_upto = 0;
-        checkpoint_.generation = Generation();
-        if (checkpoint_.state == CheckpointState::syncing)
-            checkpoint_.state = CheckpointState::invalid;
+        known.samples = std::move(found);
+        next.generation = Generation();
+        if (next.state == CheckpointState::syncing) next.state = CheckpointState::invalid;
+    }
+    return next == checkpoint_ ? Result<>() : store(next);
+}
+
+/// Where samples lie follows from the sizes, which change only while no session runs.
+void TargetState::plan_samples() {
+    const std::vector<CheckpointDisk>& disks = checkpoint_.disks;
+    guards_.reserve(disks.size());
+    for (std::size_t i = 0; i < disks.size(); ++i) {
+        if (i == guards_.size()) {
+            guards_.emplace_back(checkpoint_.job, i, disks[i].size_bytes);
+        } else if (guards_[i].size_bytes() != disks[i].size_bytes) {
+            guards_[i] = DiskGuard(checkpoint_.job, i, disks[i].size_bytes);
+        }
     }
 }
 
@@ -71,8 +113,8 @@ Checkpoint TargetState::checkpoint() const {
     return checkpoint_;
 }
 
-Result<> TargetState::replace(const Checkpoint& checkpoint) {
-    const std::lock_guard lock(mutex_);
+/// Under the mutex.
+Result<> TargetState::store(const Checkpoint& checkpoint) {
     is_certain_ = false;
     TRY_VOID(write_checkpoint(directory_, checkpoint));
     is_certain_ = true;
@@ -80,15 +122,69 @@ Result<> TargetState::replace(const Checkpoint& checkpoint) {
     return {};
 }
 
+Result<> TargetState::replace(const Checkpoint& checkpoint) {
+    const std::lock_guard lock(mutex_);
+    TRY_VOID(store(checkpoint));
+    plan_samples();
+    return {};
+}
+
+Result<> TargetState::before_write(const FrameHeader& frame) {
+    if (!guards_[frame.disk].covers(frame.offset, frame.raw_length)) return {};
+    const std::lock_guard lock(mutex_);
+    if (!is_certain_)
+        return Error(Errc::io, "checkpoint_uncertain",
+                     "the file may vouch for a block that a frame would change",
+                     "everything that was acknowledged as durable",
+                     "look at the file system of the agent's state directory; the source tries "
+                     "again by itself");
+    Checkpoint next = checkpoint_;
+    const bool was_sampled = guards_[frame.disk].touch(frame.offset, frame.raw_length, frame.batch,
+                                                       next.disks[frame.disk].samples);
+    return was_sampled ? store(next) : Result<>();
+}
+
+/// Frames of the next batch may be written meanwhile: their places are not due, or are refused when
+/// the checkpoint is made.
+Result<std::vector<Samples>> TargetState::read_due_samples(const Commit& batch) {
+    std::vector<std::vector<std::uint64_t>> due;
+    {
+        const std::lock_guard lock(mutex_);
+        for (std::size_t i = 0; i < guards_.size(); ++i)
+            due.push_back(
+                guards_[i].due(batch.batch, batch.mirrored_upto[i], checkpoint_.disks[i].samples));
+    }
+    std::vector<Samples> fresh;
+    for (std::size_t i = 0; i < due.size(); ++i) {
+        TRY(Samples samples, take_samples(*disks_[i], due[i]));
+        fresh.push_back(std::move(samples));
+    }
+    return fresh;
+}
+
+Result<> TargetState::commit(const Commit& batch) {
+    DROVER_ASSERT(batch.mirrored_upto.size() == disks_.size());
+    for (const auto& disk : disks_) TRY_VOID(disk->flush());
+    TRY(const std::vector<Samples> fresh, read_due_samples(batch));
+    const std::lock_guard lock(mutex_);
+    Checkpoint next = checkpoint_;
+    next.state = CheckpointState::syncing;
+    next.generation = batch.generation;
+    next.batch = batch.batch;
+    for (std::size_t i = 0; i < fresh.size(); ++i) {
+        next.disks[i].mirrored_upto = batch.mirrored_upto[i];
+        guards_[i].add(fresh[i], batch.batch, next.disks[i].samples);
+    }
+    return store(next);
+}
+
 Result<> TargetState::make_certain() {
     const std::lock_guard lock(mutex_);
     if (is_certain_) return {};
     TRY(const auto found, read_checkpoint(directory_));
     TRY_VOID(sync_directory(directory_));
-    if (found) {
-        checkpoint_ = *found;
-        distrust_changed_disks();
-    }
+    if (found) checkpoint_ = *found;
+    plan_samples();
     is_certain_ = true;
     return {};
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "replicator/checkpoint.h"
+#include "replicator/frame.h"
 #include "replicator/target_replica.h"
 
 #include <atomic>
@@ -14,14 +15,26 @@ namespace drover::replicator {
 
 class TargetState {
   public:
-    /// Reads the checkpoint, or starts an empty one in memory. Errors: corrupt, io, unsupported,
-    /// conflict (it belongs to another job), invalid (a disk is too small).
+    /// Reads the checkpoint, or starts an empty one in memory. If a disk's identity or one of its
+    /// sampled blocks is not what the checkpoint says, the checkpoint becomes invalid, durably, and
+    /// with it everything is compared. Errors: corrupt, io, unsupported, conflict (it belongs to
+    /// another job), invalid (a disk is too small).
     [[nodiscard]] static Result<std::unique_ptr<TargetState>> open(TargetConfig& config);
 
     [[nodiscard]] Checkpoint checkpoint() const;
-    /// Makes it durable, then current. After an error nobody knows which one the file holds, and a
-    /// number might name two batches: make_certain() before anything is built on checkpoint().
+    /// Makes it durable, then current. Only while no session runs. After an error nobody knows
+    /// which one the file holds, and a number might name two batches: make_certain() before
+    /// anything is built on checkpoint().
     [[nodiscard]] Result<> replace(const Checkpoint& checkpoint);
+
+    /// Call before a frame is written: the checkpoint then no longer vouches for the blocks that
+    /// it changes. Errors: io, and nothing may be written.
+    [[nodiscard]] Result<> before_write(const FrameHeader& frame);
+    /// All frames of the batch were written: flushes every disk and makes a checkpoint of the batch
+    /// durable and current. Errors: as of replace(), and io of a disk. After a failed flush nobody
+    /// knows what is on it: everything since the last success has to be sent again.
+    [[nodiscard]] Result<> commit(const Commit& batch);
+
     /// After a replace() that failed: what the file holds is made durable and current. Else
     /// nothing.
     [[nodiscard]] Result<> make_certain();
@@ -44,12 +57,18 @@ class TargetState {
         : directory_(config.state_directory),
           disks_(std::move(config.disks)) {}
 
-    void distrust_changed_disks();
+    [[nodiscard]] Result<> recognise_disks();
+    [[nodiscard]] Result<> store(const Checkpoint& checkpoint);
+    [[nodiscard]] Result<std::vector<Samples>> read_due_samples(const Commit& batch);
+    void plan_samples();
 
     std::filesystem::path directory_;
     std::vector<std::unique_ptr<BlockDevice>> disks_;
     mutable std::mutex mutex_;
     Checkpoint checkpoint_;
+    /// Replaced only while no session runs; its methods are called under the mutex, but for
+    /// covers().
+    std::vector<DiskGuard> guards_;
     bool is_certain_ = true;
 };
 

@@ -273,7 +273,10 @@ Checkpoint checkpoint() {
     out.generation = filled<Generation>(9);
     out.batch = 12;
     out.serial = 3;
-    out.disks = {{4096, 1U << 20, "serial:x"}};
+    out.disks = {{4096, 1U << 20, "serial:x", {}}};
+    std::uint8_t value = 20;
+    for (const std::uint64_t offset : sample_offsets(out.job, 0, 1U << 20))
+        if (value < 23) out.disks[0].samples.push_back({offset, filled<Digest>(value++)});
     return out;
 }
 
@@ -290,14 +293,62 @@ TEST_CASE("checkpoint: survives its own encoding, and no damage goes unseen") {
     }
 }
 
+std::string refusal(const Result<Checkpoint>& result) {
+    return result ? std::string("taken") : result.error().id();
+}
+
+std::string decoded(const Checkpoint& damaged) {
+    return refusal(decode_checkpoint(encode_checkpoint(damaged)));
+}
+
+TEST_CASE("checkpoint: a table of samples that nobody can have written is damage") {
+    CHECK(decoded(checkpoint()) == "taken");
+    Checkpoint damaged = checkpoint();
+    Samples& samples = damaged.disks[0].samples;
+    SECTION("out of order") {
+        std::swap(samples[0], samples[1]);
+    }
+    SECTION("one place twice") {
+        samples[1].offset = samples[0].offset;
+    }
+    SECTION("at another place") {
+        samples[2].offset += 512;
+    }
+    SECTION("beyond the end of the disk") {
+        samples[2].offset = 1U << 20;
+    }
+    SECTION("more than there may be") {
+        samples.resize(samples_max + 1);
+    }
+    SECTION("of a disk of another size") {
+        damaged.disks[0].size_bytes += 1U << 20;
+    }
+    SECTION("of another disk of the job") {
+        damaged.disks.insert(damaged.disks.begin(), {0, 4096, "serial:y", {}});
+    }
+    CHECK(decoded(damaged) == "checkpoint_corrupt");
+}
+
+TEST_CASE("checkpoint: more mirrored than the disk holds is damage") {
+    Checkpoint damaged = checkpoint();
+    damaged.disks[0].mirrored_upto = damaged.disks[0].size_bytes + 1;
+    CHECK(decoded(damaged) == "checkpoint_corrupt");
+}
+
+TEST_CASE("checkpoint: another version of the format is named, not guessed at") {
+    Bytes bytes = encode_checkpoint(checkpoint());
+    for (const std::uint8_t version : Bytes{1, 3}) {
+        bytes[8] = version;
+        Bytes body(bytes.begin(), bytes.end() - 4);
+        put_u32(body, crc32c(body));
+        CHECK(refusal(decode_checkpoint(body)) == "checkpoint_too_new");
+    }
+}
+
 Result<Checkpoint> admitted(const Checkpoint& known, const PeerHello& asked,
                             bool acknowledged = false) {
     const Ticket own = ticket();
     return admit({own, acknowledged, known, {1U << 20}, {512}}, asked);
-}
-
-std::string refusal(const Result<Checkpoint>& result) {
-    return result ? std::string("admitted") : result.error().id();
 }
 
 TEST_CASE("admission: the common case changes nothing") {
@@ -331,6 +382,24 @@ TEST_CASE("admission: promoted disks need a higher serial and both acknowledgeme
     CHECK(next->state == CheckpointState::invalid);
     CHECK(next->generation.is_zero());
     CHECK(next->disks[0].mirrored_upto == 0);
+}
+
+TEST_CASE("admission: a disk planned anew with another size is compared as a whole") {
+    PeerHello asked = hello(4);
+    asked.ticket.sizes_bytes = {1U << 19};
+    Checkpoint known = checkpoint();
+    known.disks[0].mirrored_upto = 1U << 20;
+    const auto next = admitted(known, asked);
+    REQUIRE(ok(next));
+    CHECK(next->state == CheckpointState::invalid);
+    CHECK(next->generation.is_zero());
+    CHECK(next->disks[0] == CheckpointDisk{0, 1U << 19, "serial:x", {}});
+    CHECK(decoded(*next) == "taken");
+    SECTION("unless nothing was ever mirrored") {
+        known.generation = Generation();
+        known.disks[0].mirrored_upto = 0;
+        CHECK(admitted(known, asked)->for_peer().is_blank());
+    }
 }
 
 TEST_CASE("admission: another job, a larger source, an unknown version are refused") {
