@@ -102,6 +102,10 @@ Result<Fd> listen_tcp(const std::string& host, std::uint16_t port) {
     Fd fd(::socket(at.ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
     if (!fd.valid()) return errno_error(errno, "make a socket for", host);
     set_int(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+    // An agent starts before the network: the address may come later than the listener.
+    const bool is_ipv6 = at.ai_family == AF_INET6;
+    set_int(fd.get(), is_ipv6 ? IPPROTO_IPV6 : IPPROTO_IP, is_ipv6 ? IPV6_FREEBIND : IP_FREEBIND,
+            1);
     if (::bind(fd.get(), at.ai_addr, at.ai_addrlen) != 0 || ::listen(fd.get(), backlog) != 0) {
         const int number = errno;
         return Error(Errc::unavailable, "port_taken",
