@@ -158,8 +158,9 @@ Result<Activation> Activator::begin(const Effect& effect, const TargetJobFacts& 
 /// From our guard to the users. Every step may be repeated.
 Result<> Activator::hand_over(const Effect& effect, const TargetJobFacts& job) {
     const auto& work = std::get<ActivateWork>(effect.work);
-    for (const std::string& disk : job.disks) TRY_VOID(parts_.host.show_to_udev(disk));
     TRY_VOID(parts_.host.end_guard(guard_of(job.job)));
+    // Only now: what udev tells of the disks has to find them free. The hook needs it done.
+    for (const std::string& disk : job.disks) TRY_VOID(parts_.host.show_to_udev(disk));
     parts_.step("activate.guard");
     if (!work.post_activate_hook.empty())
         TRY_VOID(parts_.host.run_hook({work.post_activate_hook, HookStep::post_activate,

@@ -27,14 +27,22 @@ struct ExposeArguments {
     std::string format = "text";
 };
 
+struct ReleaseArguments {
+    std::filesystem::path config;
+    std::string job;
+    std::string confirm;
+    std::string token;  ///< empty: the job's only fence
+    std::string format = "text";
+};
+
 int run_command(const std::filesystem::path& config);
 int enroll_command(const EnrollArguments& arguments);
 int expose_command(const ExposeArguments& arguments);
 int unexpose_command(const ExposeArguments& arguments);
 int status_command(const std::filesystem::path& config, const std::string& format);
-int release_command(const std::filesystem::path& config, const std::string& job,
-                    const std::string& confirm);
-int fence_remove_command(const std::filesystem::path& config, const std::string& token);
+int release_command(const ReleaseArguments& arguments);
+int fence_remove_command(const std::filesystem::path& config, const std::string& token,
+                         const std::string& format);
 int guard_command(const std::filesystem::path& directory, const std::string& name,
                   const std::vector<std::string>& disks);
 

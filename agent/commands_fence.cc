@@ -3,8 +3,6 @@
 #include "agent/control.h"
 #include "base/log.h"
 
-#include <iostream>
-
 #include <pwd.h>
 #include <unistd.h>
 
@@ -49,38 +47,47 @@ Result<> order(const std::filesystem::path& config, const std::string& line,
     return outcome;
 }
 
+Error bad_token() {
+    return Error(Errc::invalid, "token_malformed", "a token has 32 hexadecimal digits",
+                 "the fence stands", "drover-agent status shows the tokens");
+}
+
 }  // namespace
 
-int release_command(const std::filesystem::path& config, const std::string& job,
-                    const std::string& confirm) {
-    if (confirm != job)
+int release_command(const ReleaseArguments& arguments) {
+    const std::string& job = arguments.job;
+    if (arguments.confirm != job)
         return fail(Error(Errc::invalid, "confirmation_missing",
                           "--confirm must repeat the job's name: releasing a fence by hand is the "
                           "one way to make two writers",
                           "the fence stands",
                           "make sure that the target is stopped, then confirm"));
-    const std::string by = local_user();
-    auto outcome = order(config, "release " + job + " " + by,
-                         [&](Executor& executor, const Executor::Done& done) {
-                             executor.break_fence(job, by, done);
-                         });
+    FenceOrder wish{job, FenceToken::from_hex_text(arguments.token), local_user()};
+    if (!wish.token && !arguments.token.empty()) return fail(bad_token());
+    auto outcome = order(
+        arguments.config, "release " + encode_order(wish),
+        [&](Executor& executor, const Executor::Done& done) { executor.break_fence(wish, done); });
     if (!outcome) return fail_locally(outcome.error());
-    std::cout << "The fence of " << job << " is broken; the source is in service.\n"
-              << "Next: make sure that the target never starts for this job's users.\n";
+    say_done(arguments.format, {{"released", job}, {"by", wish.by}},
+             "The fence of " + job +
+                 " is broken; the source is in service.\n"
+                 "Next: make sure that the target never starts for this job's users.");
     return exit_ok;
 }
 
-int fence_remove_command(const std::filesystem::path& config, const std::string& token) {
+int fence_remove_command(const std::filesystem::path& config, const std::string& token,
+                         const std::string& format) {
     const auto parsed = FenceToken::from_hex_text(token);
-    if (!parsed)
-        return fail(Error(Errc::invalid, "token_malformed", "a token has 32 hexadecimal digits",
-                          "the fence stands", "drover-agent status shows the tokens"));
+    if (!parsed) return fail(bad_token());
     auto outcome = order(config, "fence-remove " + parsed->hex(),
                          [&](Executor& executor, const Executor::Done& done) {
                              executor.remove_fence(*parsed, done);
                          });
     if (!outcome) return fail_locally(outcome.error());
-    std::cout << "The fence is removed; the disks are writable, nothing was mounted or started.\n";
+    say_done(
+        format, {{"removed", parsed->hex()}},
+        "The fence is removed: the disks are writable and udev sees them again. drover mounted "
+        "and started nothing.");
     return exit_ok;
 }
 

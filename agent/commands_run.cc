@@ -1,10 +1,12 @@
 #include "agent/agent_process.h"
 #include "agent/commands.h"
 #include "agent/preflight.h"
+#include "agent/ready.h"
 #include "agent/session_driver.h"
 #include "base/log.h"
 
 #include <csignal>
+#include <cstdlib>
 
 namespace drover::agent {
 namespace {
@@ -35,8 +37,11 @@ Result<> run(AgentProcess& process) {
     ThreadWorkers workers;
     Executor executor(process.parts(), *process.replicas, *process.peers, workers, process.random,
                       driver);
-    // Fences first: they hold, or come back, with no orchestrator in sight.
+    // Fences first: they hold, or come back, with no orchestrator in sight. Only then may the
+    // services of this host start.
     TRY_VOID(executor.start());
+    const char* socket = std::getenv("NOTIFY_SOCKET");
+    say_ready(executor, fence_wait_ms_max, socket == nullptr ? std::string() : std::string(socket));
     log::info("agent", "started", "name=" + process.opened.config.name);
     auto outcome = driver.run(executor);
     executor.stop();

@@ -12,7 +12,26 @@ namespace {
 constexpr std::int64_t answer_timeout_ms = 3'700'000;
 constexpr std::size_t field_bytes_max = 4096;
 
+constexpr const char* no_token = "-";
+
 }  // namespace
+
+std::string encode_order(const FenceOrder& order) {
+    return order.job_name + " " + (order.token ? order.token->hex() : no_token) + " " + order.by;
+}
+
+std::optional<FenceOrder> decode_order(const std::string& text) {
+    std::istringstream words(text);
+    FenceOrder order;
+    std::string token;
+    words >> order.job_name >> token;
+    std::getline(words >> std::ws, order.by);
+    if (order.by.empty()) return std::nullopt;
+    if (token == no_token) return order;
+    order.token = FenceToken::from_hex_text(token);
+    if (!order.token) return std::nullopt;
+    return order;
+}
 
 std::string encode_outcome(const Result<>& outcome) {
     if (outcome) return "ok\n";

@@ -3,6 +3,8 @@
 #include "base/log.h"
 #include "schemas/codec.h"
 
+#include <chrono>
+
 namespace drover::agent {
 namespace {
 
@@ -25,6 +27,18 @@ Error stale(const EffectId& id) {
         Errc::denied, "stale_effect",
         "effect " + effect_text(id) + " is older than what this agent did last for the job",
         "nothing was changed", "nothing has to be done; the newer effect counts");
+}
+
+/// A job's name is free again after its commit, which leaves its fence standing.
+Error ambiguous(const std::string& job_name, const std::vector<FenceMarker>& markers) {
+    std::string tokens;
+    for (const FenceMarker& marker : markers)
+        tokens += (tokens.empty() ? "" : ", ") + marker.work().token.hex();
+    return Error(Errc::conflict, "fence_ambiguous",
+                 std::to_string(markers.size()) + " fences of jobs named " + job_name +
+                     " stand on this host: " + tokens,
+                 "all of them",
+                 "name the one to break with --token; drover-agent status shows them");
 }
 
 /// Every failure that a person will read says what is safe and what to do.
@@ -88,11 +102,18 @@ Result<> Executor::start() {
     for (const FenceMarker& marker : foreign)
         log::warn("fence", "a marker of another host is ignored",
                   "job=" + marker.effect.job_name + " host=" + marker.host.id);
-    for (const auto& [id, side] : jobs) {
-        workers_.post(lane_of(id, side), [opened = job(id, side), id = id] {
-            auto started = opened->start();
-            if (!started) log::error("agent", started.error().text(), "job=" + id.hex());
-        });
+    {
+        const std::lock_guard lock(mutex_);
+        unsecured_ = jobs;
+    }
+    for (const JobSide& key : jobs) {
+        workers_.post(lane_of(key.first, key.second),
+                      [this, key, opened = job(key.first, key.second)] {
+                          secure(key, *opened);
+                          auto started = opened->start();
+                          if (!started)
+                              log::error("agent", started.error().text(), "job=" + key.first.hex());
+                      });
     }
     // On a source an interrupted step is settled at once: either the fence is complete, or service
     // comes back. An interrupted Activate waits until it is asked for again: meanwhile the
@@ -101,6 +122,25 @@ Result<> Executor::start() {
         if (is_ownership(entry.effect.id.kind) && entry.effect.id.side == Side::source)
             run(entry.effect, true);
     return {};
+}
+
+/// A fence that cannot be had has said so; it must not keep the whole host from starting.
+void Executor::secure(const JobSide& key, SideJob& side_job) {
+    auto done = side_job.secure();
+    if (!done) log::error("fence", done.error().text(), "job=" + key.first.hex());
+    {
+        const std::lock_guard lock(mutex_);
+        unsecured_.erase(key);
+    }
+    secured_.notify_all();
+}
+
+std::vector<JobId> Executor::wait_for_fences(std::int64_t limit_ms) {
+    std::unique_lock lock(mutex_);
+    secured_.wait_for(lock, std::chrono::milliseconds(limit_ms), [this] { return unsecured_.empty(); });
+    std::vector<JobId> left;
+    for (const JobSide& key : unsecured_) left.push_back(key.first);
+    return left;
 }
 
 // ---- effects in ----
@@ -316,19 +356,23 @@ Result<> Executor::want_listener(const JobId& job, bool wanted) {
 
 // ---- local root ----
 
-void Executor::break_fence(const std::string& job_name, const std::string& by, Done done) {
+void Executor::break_fence(const FenceOrder& order, Done done) {
     auto markers = parts_.fences.own();
     if (!markers) return done(markers.error());
-    for (const FenceMarker& marker : *markers) {
-        if (marker.effect.job_name != job_name) continue;
-        const JobId id = marker.effect.id.job;
-        return workers_.post(lane_of(id, Side::source), [source = source_job(id), by, done] {
-            done(source->break_fence(by));
-        });
-    }
-    done(Error(Errc::not_found, "not_fenced",
-               "no fence of job " + job_name + " stands on this host", "nothing was changed",
-               "look at drover-agent status"));
+    std::erase_if(*markers, [&](const FenceMarker& marker) {
+        const bool other_token = order.token && marker.work().token != *order.token;
+        return marker.effect.job_name != order.job_name || other_token;
+    });
+    if (markers->empty())
+        return done(Error(Errc::not_found, "not_fenced",
+                          "no such fence of job " + order.job_name + " stands on this host",
+                          "nothing was changed", "look at drover-agent status"));
+    if (markers->size() > 1) return done(ambiguous(order.job_name, *markers));
+    const JobId id = markers->front().effect.id.job;
+    const FenceToken token = markers->front().work().token;
+    workers_.post(lane_of(id, Side::source), [source = source_job(id), token, by = order.by, done] {
+        done(source->break_fence(token, by));
+    });
 }
 
 void Executor::remove_fence(const FenceToken& token, Done done) {

@@ -8,6 +8,7 @@
 /// Thread-safe. Calls return quickly (one journal write); outcomes come through ExecutorOutput.
 #pragma once
 
+#include "agent/control.h"
 #include "agent/replicas.h"
 #include "agent/side_job.h"
 #include "agent/source_job.h"
@@ -17,6 +18,7 @@
 #include "schemas/session.h"
 
 #include <atomic>
+#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
@@ -24,6 +26,7 @@
 #include <set>
 #include <string>
 #include <utility>
+#include <vector>
 
 namespace drover::agent {
 
@@ -47,6 +50,10 @@ class Executor final : private JobEvents {
     /// Once, first: fences and standing effects of the jobs on disk come back without an
     /// orchestrator, and what a crash interrupted on a source is completed or undone.
     [[nodiscard]] Result<> start();
+    /// Blocks until start() has looked at every fence, and at every target that must be down: it is
+    /// closed, or its trouble was logged and reported. The jobs that are left when the time is
+    /// over. What start() completes after that may run hooks, and is not waited for.
+    [[nodiscard]] std::vector<JobId> wait_for_fences(std::int64_t limit_ms);
 
     void wanted(const EffectWanted& wanted);
     void withdrawn(const EffectWithdrawn& withdrawn);
@@ -56,9 +63,10 @@ class Executor final : private JobEvents {
     /// Ends what waits for peers, so that the lanes come to rest. The world stays as it is.
     void stop();
 
-    /// Local root: `done` is called on the job's lane.
+    /// Local root: `done` is called on the job's lane. Without a token the job may have one fence
+    /// only. Errors: not_found ("not_fenced"), conflict ("fence_ambiguous", "job_not_finished").
     using Done = std::function<void(Result<>)>;
-    void break_fence(const std::string& job_name, const std::string& by, Done done);
+    void break_fence(const FenceOrder& order, Done done);
     void remove_fence(const FenceToken& token, Done done);
 
   private:
@@ -73,6 +81,7 @@ class Executor final : private JobEvents {
     [[nodiscard]] std::shared_ptr<SourceJob> source_job(const JobId& id);
     [[nodiscard]] std::shared_ptr<replicator::TargetReplica> find_target(const Ticket& ticket);
 
+    void secure(const JobSide& key, SideJob& side_job);
     void wanted_standing(const Effect& effect);
     void wanted_again(const JournalEntry& entry);
     void run(const Effect& effect, bool recovered);
@@ -97,6 +106,8 @@ class Executor final : private JobEvents {
     std::map<JobId, std::shared_ptr<TargetJob>> targets_;
     std::set<EffectId> running_;
     std::set<JobSide> ticking_;
+    std::set<JobSide> unsecured_;  ///< not looked at yet since start()
+    std::condition_variable secured_;
     std::mutex listener_mutex_;  ///< held while the listener is started or stopped; taken first
     std::set<JobId> listening_;
 };

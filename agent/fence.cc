@@ -1,5 +1,6 @@
 #include "agent/fence.h"
 
+#include "agent/disk_wait.h"
 #include "base/log.h"
 #include "wire/pki.h"
 
@@ -78,6 +79,8 @@ Result<FenceMarker> Fencer::close(const Effect& effect, replicator::SourceReplic
     TRY_VOID(run_hook(effect, HookStep::pre_fence, work.pre_fence_hook));
     parts_.step("fence.hook");
     TRY_VOID(take_off(work));
+    TRY_VOID(hide(work));
+    parts_.step("fence.hidden");
     TRY_VOID(parts_.host.hold_guard(guard_of(effect), work.disks));
     parts_.step("fence.guard");
     // Measured: a mounted ext4 kept writing after BLKROSET. It is an extra against processes that
@@ -117,6 +120,11 @@ Result<> Fencer::take_off(const FenceWork& work) {
                          "group or array), then retry");
         }
     }
+    return {};
+}
+
+Result<> Fencer::hide(const FenceWork& work) {
+    for (const std::string& disk : work.disks) TRY_VOID(parts_.host.hide_from_udev(disk));
     return {};
 }
 
@@ -199,11 +207,16 @@ Result<> Fencer::undo(const Effect& effect) {
 }
 
 Result<> Fencer::restore_service(const Effect& effect, const Hook& hook) {
+    // One that a reboot cut short is completed early in the next boot.
+    wait_for_disks(parts_.host, work_of(effect).disks);
     for (const std::string& disk : work_of(effect).disks)
         TRY_VOID(parts_.host.set_read_only(disk, false));
     parts_.step("release.writable");
     TRY_VOID(parts_.host.end_guard(guard_of(effect)));
     parts_.step("release.guard");
+    // Only now: what udev tells of the disks has to find them free. The hook needs it done.
+    for (const std::string& disk : work_of(effect).disks) TRY_VOID(parts_.host.show_to_udev(disk));
+    parts_.step("release.shown");
     TRY_VOID(run_hook(effect, HookStep::post_release, hook));
     parts_.step("release.hook");
     return {};

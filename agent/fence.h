@@ -1,10 +1,12 @@
-/// The fence of a source: set in six steps, each undone when a later one fails, and proved before
+/// The fence of a source: set in steps, each undone when a later one fails, and proved before
 /// it is reported. Blocking procedures; one at a time per job (the executor's worker sees to it).
 ///
-///   settle ─ hook ─ unmount, swapoff ─ nobody left ─ guard ─ read-only ─ marker ─ no completion ─►
-///   proof
-///      └─ FenceDeclined                     any failure: writable, guard ended, marker gone, hook
-///      ◄┘
+///   settle ─ hook ─ unmount, swapoff ─ nobody left ─ hidden ─ guard ─ read-only ─ marker ─
+///      └─ FenceDeclined                                          no completion ─► proof
+///                             any failure: writable, guard ended, shown, hook, marker gone ◄┘
+///
+/// Hidden from udev before the guard holds, shown again only after it ended: whenever the guard is
+/// lost, by a reboot above all, nothing assembles or mounts the disks before it is back.
 ///
 /// The marker is the truth about a fence: what has one is held after a crash or a reboot, what has
 /// none was never reported and is undone.
@@ -44,6 +46,9 @@ class Fencer {
 
     /// The steps of release() for a marker that is `releasing` already, or is to become so.
     [[nodiscard]] Result<> open_up(const FenceMarker& marker, const Hook& post_release_hook);
+
+    /// Keeps udev off the disks of a fence; nothing for those that are hidden already.
+    [[nodiscard]] Result<> hide(const FenceWork& work);
 
     /// Guards and read-only flags of a marker that is `fenced`; adopts what still holds. True if
     /// something could have written since: a filesystem was mounted again.

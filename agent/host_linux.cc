@@ -22,8 +22,11 @@ namespace {
 
 constexpr std::uint64_t stat_sector_bytes = 512;  // /sys/block/X/stat counts these, always
 
-std::string kernel_name(const DiskNodes& disk) {
-    return disk.nodes.empty() ? std::string() : disk.nodes.front().name;
+UdevDisk udev_disk(const DiskNodes& disk, const HostDisk& found) {
+    UdevDisk out;
+    for (const BlockNode& node : disk.nodes) out.kernel_names.push_back(node.name);
+    out.identity = found.facts.identity;
+    return out;
 }
 
 struct SectorCounts {
@@ -137,14 +140,14 @@ Result<> HostLinux::hide_from_udev(const std::string& path) {
     TRY(const DiskNodes disk, find_nodes(path));
     if (!disk.is_block) return {};
     TRY(const HostDisk found, look_up(path));
-    return add_udev_rule(kernel_name(disk), found.facts.identity);
+    return add_udev_rule(udev_disk(disk, found));
 }
 
 Result<> HostLinux::show_to_udev(const std::string& path) {
     TRY(const DiskNodes disk, find_nodes(path));
     if (!disk.is_block) return {};
     TRY(const HostDisk found, look_up(path));
-    return remove_udev_rule(kernel_name(disk), found.facts.identity);
+    return remove_udev_rule(udev_disk(disk, found));
 }
 
 Result<Hash> HostLinux::check_hook(const std::string& name) {

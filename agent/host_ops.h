@@ -99,7 +99,8 @@ class HostOps {
     /// Returns once the disks are let go. No guard of that name is a success.
     [[nodiscard]] virtual Result<> end_guard(const GuardName& name) = 0;
 
-    /// Keeps udev from assembling and mounting what is mirrored onto the disk, or lets it again.
+    /// Keeps udev and systemd from assembling and mounting what is on the disk, in the next boot
+    /// too if the disk has a stable identity; or lets them again, at once. Both can be repeated.
     [[nodiscard]] virtual Result<> hide_from_udev(const std::string& path) = 0;
     [[nodiscard]] virtual Result<> show_to_udev(const std::string& path) = 0;
 

@@ -18,8 +18,7 @@ struct Arguments {
     EnrollArguments enroll;
     ExposeArguments expose;
     std::string format = "text";
-    std::string job;
-    std::string confirm;
+    ReleaseArguments release;
     std::string token;
     std::string guard_directory;
     std::string guard_name;
@@ -82,20 +81,28 @@ void add_exposing(CLI::App& app, Arguments& arguments, Chosen& chosen) {
 
 void add_fence(CLI::App& app, Arguments& arguments, Chosen& chosen) {
     CLI::App* release =
-        add(app, "release", "break a fence by hand; the one way to make two writers", arguments);
-    release->add_option("--job", arguments.job, "name of the job")->required();
-    release->add_option("--confirm", arguments.confirm, "the job's name again")->required();
+        add(app, "release", "break a fence by hand; the one way to make two writers", arguments,
+            HasOutput::yes);
+    release->add_option("--job", arguments.release.job, "name of the job")->required();
+    release->add_option("--confirm", arguments.release.confirm, "the job's name again")->required();
+    release->add_option("--token", arguments.release.token,
+                        "which fence, if jobs of this name left several");
     release->callback([&arguments, &chosen] {
         chosen = [&arguments] {
-            return release_command(arguments.config, arguments.job, arguments.confirm);
+            arguments.release.config = arguments.config;
+            arguments.release.format = arguments.format;
+            return release_command(arguments.release);
         };
     });
     CLI::App* fence = app.add_subcommand("fence", "fences that committed jobs left");
     fence->require_subcommand(1);
-    CLI::App* remove = add(*fence, "remove", "end the fence of a committed job", arguments);
+    CLI::App* remove =
+        add(*fence, "remove", "end the fence of a committed job", arguments, HasOutput::yes);
     remove->add_option("--token", arguments.token, "as drover-agent status shows it")->required();
     remove->callback([&arguments, &chosen] {
-        chosen = [&arguments] { return fence_remove_command(arguments.config, arguments.token); };
+        chosen = [&arguments] {
+            return fence_remove_command(arguments.config, arguments.token, arguments.format);
+        };
     });
 }
 

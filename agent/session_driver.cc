@@ -209,11 +209,8 @@ void SessionDriver::State::command(const std::string& line,
     const std::string rest = space == std::string::npos ? "" : line.substr(space + 1);
     auto done = [answer](const Result<>& outcome) { answer(encode_outcome(outcome)); };
     if (verb == "status") return answer(status());
-    if (verb == "release") {
-        const std::size_t second = rest.find(' ');
-        const std::string by = second == std::string::npos ? "root" : rest.substr(second + 1);
-        return executor->break_fence(rest.substr(0, second), by, done);
-    }
+    const auto order = decode_order(rest);
+    if (verb == "release" && order) return executor->break_fence(*order, done);
     const auto token = FenceToken::from_hex_text(rest);
     if (verb == "fence-remove" && token) return executor->remove_fence(*token, done);
     done(Error(Errc::invalid, "control_command", "the agent does not know this command",

@@ -26,7 +26,10 @@ class SideJob {
   public:
     virtual ~SideJob() = default;
 
-    /// Once, before anything else: re-establishes what must hold with no orchestrator in sight.
+    /// Once, first of all: closes again what must be closed on this host before its services start.
+    /// Runs no hook, since a hook may start a service, which waits for us; bounded in time.
+    [[nodiscard]] virtual Result<> secure() = 0;
+    /// Once, then: re-establishes the rest of what must hold with no orchestrator in sight.
     [[nodiscard]] virtual Result<> start() = 0;
 
     /// A standing effect: its newest content, and that it is not wanted any more.

@@ -1,5 +1,6 @@
 #include "agent/source_job.h"
 
+#include "agent/disk_wait.h"
 #include "agent/preflight.h"
 #include "base/log.h"
 
@@ -9,6 +10,11 @@ namespace {
 Error not_replicating() {
     return Error(Errc::conflict, "not_replicating", "this host does not replicate this job",
                  "the source is as it was", "start the job, wait until it is in sync, then retry");
+}
+
+Error not_fenced() {
+    return Error(Errc::not_found, "not_fenced", "no fence with this token stands on this host",
+                 "nothing was changed", "look at drover-agent status");
 }
 
 Error unsupported(const Effect& effect) {
@@ -64,15 +70,24 @@ SourceJob::~SourceJob() {
 
 // ---- the copy ----
 
+/// Needs nothing but the marker: the fence must hold whatever becomes of the rest.
+Result<> SourceJob::secure() {
+    TRY(auto marker, parts_.fences.of_job(job_));
+    if (!marker || marker->state != FenceState::fenced) return {};
+    wait_for_disks(parts_.host, marker->work().disks);
+    auto hidden = fencer_.hide(marker->work());
+    // No reason to leave the disks unguarded, which is the fence.
+    if (!hidden) log::warn("fence", hidden.error().text(), "job=" + marker->effect.job_name);
+    return hold(*marker);
+}
+
 Result<> SourceJob::start() {
     TRY(record_, load_replicate(directory_));
     if (record_) {
         const std::lock_guard lock(mutex_);
         replicate_id_ = record_->effect.id;
     }
-    TRY(auto marker, parts_.fences.of_job(job_));
-    // The fence first: it must hold whatever becomes of the rest.
-    if (marker && marker->state == FenceState::fenced) TRY_VOID(hold(*marker));
+    TRY(const auto marker, parts_.fences.of_job(job_));
     if (marker && marker->state == FenceState::releasing) finish_release(*marker);
     report_trouble(reconcile());
     return {};
@@ -349,11 +364,9 @@ void SourceJob::tick() {
     if (missing && parts_.clock.steady_ms() >= reopen_at_) report_trouble(reconcile());
 }
 
-Result<> SourceJob::break_fence(const std::string& by) {
+Result<> SourceJob::break_fence(const FenceToken& token, const std::string& by) {
     TRY(auto marker, parts_.fences.of_job(job_));
-    if (!marker)
-        return Error(Errc::not_found, "not_fenced", "no fence of this job stands on this host",
-                     "nothing was changed", "look at drover-agent status");
+    if (!marker || marker->work().token != token) return not_fenced();
     TRY_VOID(parts_.journal.tombstone(marker->work().token));
     if (!marker->broken_by_root) {
         events_.observed(hold_ ? hold_->id : marker->effect.id, FenceBrokenByRoot{by});
@@ -367,9 +380,7 @@ Result<> SourceJob::break_fence(const std::string& by) {
 
 Result<> SourceJob::remove_fence(const FenceToken& token) {
     TRY(auto marker, parts_.fences.of_job(job_));
-    if (!marker || marker->work().token != token)
-        return Error(Errc::not_found, "not_fenced", "no fence with this token stands on this host",
-                     "nothing was changed", "look at drover-agent status");
+    if (!marker || marker->work().token != token) return not_fenced();
     TRY(const auto record, load_replicate(directory_));
     if (record)
         return Error(Errc::conflict, "job_not_finished",

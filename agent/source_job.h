@@ -19,6 +19,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
               PeerNetwork& peers, JobEvents& events);
     ~SourceJob() override;
 
+    [[nodiscard]] Result<> secure() override;
     [[nodiscard]] Result<> start() override;
     [[nodiscard]] Result<> want(const Effect& effect) override;
     [[nodiscard]] Result<> withdraw(const EffectId& effect) override;
@@ -28,7 +29,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     void cancel() override;
 
     /// Local root breaks the fence: the token dies, the report is journalled, the disks open.
-    [[nodiscard]] Result<> break_fence(const std::string& by);
+    [[nodiscard]] Result<> break_fence(const FenceToken& token, const std::string& by);
     /// Local root ends the fence that a committed job left behind.
     [[nodiscard]] Result<> remove_fence(const FenceToken& token);
 

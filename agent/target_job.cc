@@ -1,5 +1,6 @@
 #include "agent/target_job.h"
 
+#include "agent/disk_wait.h"
 #include "agent/preflight.h"
 #include "base/log.h"
 
@@ -58,15 +59,22 @@ Result<TargetJobFacts> TargetJob::facts() const {
 
 // ---- the copy ----
 
-Result<> TargetJob::start() {
+/// A target that must be down stays down.
+Result<> TargetJob::secure() {
     TRY(record_, load_replicate(directory_));
     if (!record_) return {};
     TRY(const TargetJobFacts job, facts());
-    // Before anything else: a target that must be down stays down.
     auto down = activator_.keep_down_if_due(job);
+    if (!down && down.error().code() == Errc::not_found) {
+        wait_for_disks(parts_.host, job.disks);
+        down = activator_.keep_down_if_due(job);
+    }
     is_down_due_ = !down;
-    if (!down) log::error("target", down.error().text(), "job=" + job.job_name);
-    report_trouble(reconcile());
+    return down;
+}
+
+Result<> TargetJob::start() {
+    if (record_) report_trouble(reconcile());
     return {};
 }
 

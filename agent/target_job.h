@@ -18,6 +18,7 @@ class TargetJob final : public SideJob {
     TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
               JobEvents& events);
 
+    [[nodiscard]] Result<> secure() override;
     [[nodiscard]] Result<> start() override;
     [[nodiscard]] Result<> want(const Effect& effect) override;
     [[nodiscard]] Result<> withdraw(const EffectId& effect) override;

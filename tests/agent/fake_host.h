@@ -5,8 +5,10 @@
 #include "agent/host_ops.h"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -17,6 +19,7 @@ struct FakeDisk {
     std::uint64_t size_bytes = 1U << 20;
     bool mounted = false;
     bool read_only = false;
+    bool hidden = false;  ///< from udev, at the next boot too
     bool blank = true;
     bool root = false;
     std::vector<DiskUse> other_uses;
@@ -33,13 +36,14 @@ class FakeHost final : public HostOps {
     std::set<std::string> failing;  ///< acts that fail until removed, or hooks by name
     std::string fail_once;          ///< the act that fails the next time
     bool hooks_mount = true;        ///< post_release and post_activate mount the disks
+    std::vector<std::string> acts;  ///< in the order done
+    std::function<void()> on_wait;  ///< while time passes
 
     [[nodiscard]] const HostIdentity& identity() const override { return id; }
 
     Result<HostDisk> look_up(const std::string& path) override {
         TRY_VOID(act("look_up"));
-        if (!disks.contains(path))
-            return Error(Errc::not_found, "disk_not_found", path, "kept", "next");
+        TRY_VOID(there(path));
         HostDisk disk;
         disk.facts.path = path;
         disk.facts.identity = disks[path].identity;
@@ -71,8 +75,7 @@ class FakeHost final : public HostOps {
     }
 
     Result<std::vector<std::string>> own_files_on(const std::string& path) override {
-        if (!disks.contains(path))
-            return Error(Errc::not_found, "disk_not_found", path, "kept", "next");
+        TRY_VOID(there(path));
         if (disks[path].root) return std::vector<std::string>{"the root filesystem"};
         return std::vector<std::string>();
     }
@@ -98,9 +101,11 @@ class FakeHost final : public HostOps {
 
     Result<> hold_guard(const GuardName& name, const std::vector<std::string>& held) override {
         TRY_VOID(act("hold_guard"));
-        for (const std::string& disk : held)
+        for (const std::string& disk : held) {
+            TRY_VOID(there(disk));
             if (disks[disk].mounted)
                 return Error(Errc::unavailable, "disk_busy", disk + " is mounted", "kept", "next");
+        }
         guards[name.text()] = held;
         return {};
     }
@@ -115,9 +120,9 @@ class FakeHost final : public HostOps {
         return {};
     }
 
-    Result<> hide_from_udev(const std::string&) override { return act("hide_from_udev"); }
+    Result<> hide_from_udev(const std::string& path) override { return set_hidden(path, true); }
 
-    Result<> show_to_udev(const std::string&) override { return act("show_to_udev"); }
+    Result<> show_to_udev(const std::string& path) override { return set_hidden(path, false); }
 
     Result<Hash> check_hook(const std::string& name) override {
         if (failing.contains(name))
@@ -143,10 +148,13 @@ class FakeHost final : public HostOps {
 
     Result<std::uint64_t> write_mark(const std::string& path) override {
         TRY_VOID(act("write_mark"));
+        TRY_VOID(there(path));
         return disks[path].write_mark;
     }
 
-    void wait_ms(std::int64_t) override {}
+    void wait_ms(std::int64_t) override {
+        if (on_wait) on_wait();
+    }
 
     [[nodiscard]] bool guarded(const JobId& job, Side side) const {
         return guards.contains(GuardName{job, side}.text());
@@ -156,7 +164,14 @@ class FakeHost final : public HostOps {
         return static_cast<std::size_t>(std::count(hooks_run.begin(), hooks_run.end(), hook));
     }
 
-    /// A reboot: guards are gone, counters and flags start anew, fstab mounts what it finds.
+    /// Where the first act of this name stands in `acts`; it must be there.
+    [[nodiscard]] std::size_t when(const std::string& name) const {
+        const auto found = std::find(acts.begin(), acts.end(), name);
+        if (found == acts.end()) throw std::runtime_error(name + " was not done");
+        return static_cast<std::size_t>(found - acts.begin());
+    }
+
+    /// A reboot: guards are gone, counters and flags start anew, fstab mounts what udev shows.
     void reboot(bool fstab_mounts) {
         id.boot_id += "+";
         guards.clear();
@@ -164,16 +179,29 @@ class FakeHost final : public HostOps {
             disk.read_only = false;
             disk.write_mark = 0;
             disk.bytes_written = 0;
-            disk.mounted = fstab_mounts;
+            disk.mounted = fstab_mounts && !disk.hidden;
         }
     }
 
   private:
+    [[nodiscard]] Result<> there(const std::string& path) const {
+        if (disks.contains(path)) return {};
+        return Error(Errc::not_found, "disk_not_found", path, "kept", "next");
+    }
+
+    Result<> set_hidden(const std::string& path, bool hidden) {
+        TRY_VOID(act(hidden ? "hide_from_udev" : "show_to_udev"));
+        TRY_VOID(there(path));
+        disks[path].hidden = hidden;
+        return {};
+    }
+
     Result<> act(const std::string& name) {
         const bool once = name == fail_once;
         if (once) fail_once.clear();
         if (once || failing.contains(name))
             return Error(Errc::io, "injected", name + " failed", "kept", "next");
+        acts.push_back(name);
         return {};
     }
 };

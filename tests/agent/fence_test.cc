@@ -53,8 +53,8 @@ TEST_CASE("fence: a backlog above the bound is declined, and nothing was touched
 }
 
 TEST_CASE("fence: whatever step fails, the source is back in service and the error says so") {
-    for (const std::string act :
-         {"run_hook", "unmount", "swap_off", "uses", "hold_guard", "set_read_only", "write_mark"}) {
+    for (const std::string act : {"run_hook", "unmount", "swap_off", "uses", "hide_from_udev",
+                                  "hold_guard", "set_read_only", "write_mark"}) {
         INFO(act);
         Source w;
         w.host.fail_once = act;
@@ -110,9 +110,9 @@ TEST_CASE("fence: a service that cannot be restored is not forgotten") {
 
 TEST_CASE("fence: after a crash at any step it is complete or undone, never half") {
     const std::vector<std::pair<std::string, bool>> steps = {
-        {"fence.hook", false},  {"fence.unmount", false},   {"fence.swap_off", false},
-        {"fence.guard", false}, {"fence.read_only", false}, {"fence.marker", true},
-        {"fence.proof", true}};
+        {"fence.hook", false},   {"fence.unmount", false}, {"fence.swap_off", false},
+        {"fence.hidden", false}, {"fence.guard", false},   {"fence.read_only", false},
+        {"fence.marker", true},  {"fence.proof", true}};
     for (const auto& [step, stands] : steps) {
         INFO(step);
         Source w;
@@ -141,7 +141,7 @@ TEST_CASE("fence: after a crash at any step it is complete or undone, never half
 
 TEST_CASE("fence: undoing survives a crash at any step too") {
     for (const std::string step : {"release.marker", "release.writable", "release.guard",
-                                   "release.hook", "release.removed"}) {
+                                   "release.shown", "release.hook", "release.removed"}) {
         INFO(step);
         Source w;
         w.host.fail_once = "set_read_only";
@@ -153,8 +153,9 @@ TEST_CASE("fence: undoing survives a crash at any step too") {
 }
 
 TEST_CASE("release: after a crash at any step the source is in service and the token is dead") {
-    for (const std::string step : {"release.tombstone", "release.marker", "release.writable",
-                                   "release.guard", "release.hook", "release.removed"}) {
+    for (const std::string step :
+         {"release.tombstone", "release.marker", "release.writable", "release.guard",
+          "release.shown", "release.hook", "release.removed"}) {
         INFO(step);
         Source w;
         w.fenced();
@@ -202,6 +203,7 @@ TEST_CASE(
     Source w;
     w.fenced();
     w.die();
+    w.host.disks["/dev/s"].hidden = false;  // by the initramfs, which has no rule of ours
     w.host.reboot(true);
     w.boot();
     CHECK(w.is_fenced());
@@ -300,19 +302,49 @@ TEST_CASE("fence: a newer step does not wait behind a drain that waits for the t
     CHECK(w.in_service());
 }
 
+Result<> break_fence(World& w, const std::optional<FenceToken>& token) {
+    Result<> outcome = Error(Errc::io, "not_called", "");
+    w.process->executor->break_fence({"move-web", token, "root"},
+                                     [&](const Result<>& result) { outcome = result; });
+    w.settle();
+    return outcome;
+}
+
 TEST_CASE("root: breaking a fence burns its token, journals it and opens the source") {
     Source w;
     w.fenced();
-    Result<> outcome = Error(Errc::io, "not_called", "");
-    w.process->executor->break_fence("move-web", "root",
-                                     [&](const Result<>& result) { outcome = result; });
-    w.settle();
-    REQUIRE(outcome);
+    REQUIRE(break_fence(w, std::nullopt));
     CHECK(w.in_service());
     CHECK(w.last<FenceBrokenByRoot>().by == "root");
     w.want(w.fence(70));
     w.settle();
     CHECK(w.last_error() == "token_tombstoned");
+}
+
+TEST_CASE("root: of several fences of jobs of one name, the one to break must be named") {
+    Source w;
+    w.fenced();
+    // An earlier job of this name was committed, and its fence stands.
+    FenceMarker earlier = *w.process->fences->own()->begin();
+    earlier.effect.id.job.data[0] = 99;
+    auto& work = std::get<FenceWork>(earlier.effect.work);
+    work.token.data[0] = 99;
+    work.disks = {"/dev/earlier"};
+    REQUIRE(w.process->fences->store(earlier));
+
+    const Result<> refused = break_fence(w, std::nullopt);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().id() == "fence_ambiguous");
+    CHECK(refused.error().detail().find(w.token.hex()) != std::string::npos);
+    CHECK(refused.error().detail().find(work.token.hex()) != std::string::npos);
+    CHECK(w.is_fenced());
+
+    FenceToken none = w.token;
+    none.data[0] = 1;
+    CHECK(break_fence(w, none).error().id() == "not_fenced");
+    REQUIRE(break_fence(w, w.token));
+    CHECK(w.in_service());
+    CHECK(w.process->fences->find(work.token)->has_value());
 }
 
 TEST_CASE("root: a fence is removed only after the commit, and starts nothing") {
@@ -334,6 +366,7 @@ TEST_CASE("root: a fence is removed only after the commit, and starts nothing") 
     REQUIRE(outcome);
     CHECK(w.host.runs_of("start-app") == 0);
     CHECK_FALSE(w.host.disks["/dev/s"].read_only);
+    CHECK_FALSE(w.host.disks["/dev/s"].hidden);
     CHECK_FALSE(w.host.guarded(w.job, Side::source));
 }
 

@@ -242,5 +242,15 @@ TEST_CASE("control: an outcome survives its way over the local socket") {
     CHECK(decode_outcome("what?\n").error().code() == Errc::invalid);
 }
 
+TEST_CASE("control: an order to break a fence survives its way, with and without a token") {
+    FenceOrder order{"move-web", std::nullopt, "Jo Doe"};
+    CHECK(decode_order(encode_order(order)) == order);
+    order.token = FenceToken();
+    order.token->data[3] = 7;
+    CHECK(decode_order(encode_order(order)) == order);
+    CHECK_FALSE(decode_order("move-web root"));  // an older version's
+    CHECK_FALSE(decode_order("move-web not-a-token root"));
+}
+
 }  // namespace
 }  // namespace drover::agent

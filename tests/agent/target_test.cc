@@ -123,6 +123,14 @@ TEST_CASE("activate: the copy is voided once, the guard ends, the workload start
     CHECK(w.replica_world.targets_opened == 1);
 }
 
+TEST_CASE(
+    "activate: udev is told of the disks when they are free, and before the hook needs them") {
+    Target w;
+    w.activated();
+    CHECK(w.host.when("end_guard") < w.host.when("show_to_udev"));
+    CHECK(w.host.when("show_to_udev") < w.host.when("run_hook"));
+}
+
 TEST_CASE("activate: a proof that is not the source agent's word about this fence is refused") {
     struct Case {
         const char* what;

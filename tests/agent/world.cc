@@ -65,29 +65,37 @@ World::World()
     REQUIRE(make_state_directories(paths));
 }
 
-void World::boot() {
+AgentParts World::parts() {
+    Process& p = *process;
+    return {config,
+            paths,
+            identity,
+            host,
+            *p.journal,
+            *p.fences,
+            *p.exposures,
+            clock,
+            [this](std::string_view step) {
+                if (step != crash_at) return;
+                crash_at.clear();
+                throw Crash{std::string(step)};
+            }};
+}
+
+void World::launch() {
     process = std::make_unique<Process>();
     Process& p = *process;
     p.journal = value(Journal::open(paths.journal()));
     p.fences = std::make_unique<FenceStore>(paths.fences(), host.id);
     p.exposures = std::make_unique<ExposureStore>(paths.exposures());
     p.replicas = std::make_unique<FakeReplicas>(replica_world);
-    const AgentParts parts{config,
-                           paths,
-                           identity,
-                           host,
-                           *p.journal,
-                           *p.fences,
-                           *p.exposures,
-                           clock,
-                           [this](std::string_view step) {
-                               if (step != crash_at) return;
-                               crash_at.clear();
-                               throw Crash{std::string(step)};
-                           }};
     p.executor =
-        std::make_unique<Executor>(parts, *p.replicas, p.peers, p.workers, random, p.output);
+        std::make_unique<Executor>(parts(), *p.replicas, p.peers, p.workers, random, p.output);
     REQUIRE(p.executor->start());
+}
+
+void World::boot() {
+    launch();
     settle();
 }
 
@@ -170,13 +178,13 @@ void World::expose(const std::string& path) {
 
 bool World::is_fenced() const {
     const FakeDisk& disk = host.disks.at("/dev/s");
-    return disk.read_only && !disk.mounted && host.guarded(job, Side::source) &&
+    return disk.read_only && !disk.mounted && disk.hidden && host.guarded(job, Side::source) &&
            value(process->fences->of_job(job)).has_value();
 }
 
 bool World::in_service() const {
     const FakeDisk& disk = host.disks.at("/dev/s");
-    return !disk.read_only && disk.mounted && !host.guarded(job, Side::source) &&
+    return !disk.read_only && disk.mounted && !disk.hidden && !host.guarded(job, Side::source) &&
            !value(process->fences->of_job(job)).has_value();
 }
 

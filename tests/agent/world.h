@@ -87,8 +87,13 @@ class World {
 
     std::unique_ptr<Process> process;
 
-    /// A new process on the same world, started and settled.
+    /// A new process on the same world, which has begun nothing yet.
+    void launch();
+
+    /// launch() and settle().
     void boot();
+
+    [[nodiscard]] AgentParts parts();
 
     /// Ends the process without a word.
     void die() { process.reset(); }
