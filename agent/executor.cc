@@ -3,8 +3,6 @@
 #include "base/log.h"
 #include "schemas/codec.h"
 
-#include <chrono>
-
 namespace drover::agent {
 namespace {
 
@@ -137,7 +135,7 @@ void Executor::secure(const JobSide& key, SideJob& side_job) {
 
 std::vector<JobId> Executor::wait_for_fences(std::int64_t limit_ms) {
     std::unique_lock lock(mutex_);
-    secured_.wait_for(lock, std::chrono::milliseconds(limit_ms), [this] { return unsecured_.empty(); });
+    secured_.wait_for(lock, limit_ms, [this] { return unsecured_.empty(); });
     std::vector<JobId> left;
     for (const JobSide& key : unsecured_) left.push_back(key.first);
     return left;

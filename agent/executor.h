@@ -15,14 +15,13 @@
 #include "agent/target_job.h"
 #include "agent/workers.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "schemas/session.h"
 
 #include <atomic>
-#include <condition_variable>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <utility>
@@ -100,15 +99,15 @@ class Executor final : private JobEvents {
     ExecutorOutput& output_;
     std::atomic<bool> stopping_ = false;
 
-    std::mutex mutex_;
+    Mutex mutex_;
     /// Shared: a lane may still run a job that tick() walks over.
     std::map<JobId, std::shared_ptr<SourceJob>> sources_;
     std::map<JobId, std::shared_ptr<TargetJob>> targets_;
     std::set<EffectId> running_;
     std::set<JobSide> ticking_;
     std::set<JobSide> unsecured_;  ///< not looked at yet since start()
-    std::condition_variable secured_;
-    std::mutex listener_mutex_;  ///< held while the listener is started or stopped; taken first
+    Condition secured_;
+    Mutex listener_mutex_;  ///< held while the listener is started or stopped; taken first
     std::set<JobId> listening_;
 };
 

@@ -95,10 +95,7 @@ Result<std::vector<JobDirectory>> list_jobs(const StatePaths& paths) {
 }
 
 Result<> remove_job_directory(const fs::path& job_directory) {
-    std::error_code failed;
-    fs::remove_all(job_directory, failed);
-    if (failed) return errno_error(failed.value(), "remove", job_directory.native());
-    return sync_directory(job_directory.parent_path());
+    return remove_directory_durably(job_directory);
 }
 
 }  // namespace drover::agent

@@ -5,10 +5,6 @@
 #include "schemas/codec.h"
 
 #include <algorithm>
-#include <cerrno>
-
-#include <fcntl.h>
-#include <unistd.h>
 
 namespace drover::agent {
 namespace {
@@ -67,8 +63,7 @@ Result<std::unique_ptr<Journal>> Journal::open(const std::filesystem::path& path
     if (!contents && contents.error().code() != Errc::not_found) return contents.error();
     if (contents) TRY_VOID(journal->replay(*contents));
     TRY_VOID(journal->compact());
-    journal->file_.reset(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
-    if (!journal->file_.valid()) return errno_error(errno, "open", path.native());
+    TRY(journal->file_, AppendFile::open(path));
     return journal;
 }
 
@@ -195,9 +190,7 @@ Result<> Journal::append(const Bytes& payload) {
             "what was journalled before it", "free space or replace the disk, then restart");
     Bytes frame;
     put_frame(frame, payload);
-    auto written = write_all(file_.get(), frame, path_.native());
-    if (written && ::fdatasync(file_.get()) != 0)
-        written = errno_error(errno, "sync", path_.native());
+    auto written = file_->append(frame);
     failed_ = !written;
     return written;
 }

@@ -14,12 +14,12 @@
 
 #include "base/file.h"
 #include "base/result.h"
+#include "base/threads.h"
 #include "schemas/model.h"
 
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <utility>
@@ -80,9 +80,9 @@ class Journal {
     [[nodiscard]] bool is_waiting(const Uuid& report_id) const;
 
     std::filesystem::path path_;
-    Fd file_;
+    std::optional<AppendFile> file_;  ///< set once open
     bool failed_ = false;
-    mutable std::mutex mutex_;
+    mutable Mutex mutex_;
     std::map<EffectId, JournalEntry> entries_;
     std::vector<Report> waiting_;  ///< not acknowledged, in the order made
     std::set<FenceToken> tombstones_;

@@ -69,16 +69,4 @@ Result<std::vector<std::string>> Fields::list(const std::string& key) const {
     return out;
 }
 
-Result<std::vector<std::filesystem::path>> list_files(const std::filesystem::path& directory) {
-    std::vector<std::filesystem::path> out;
-    std::error_code failed;
-    std::filesystem::directory_iterator files(directory, failed);
-    if (failed == std::errc::no_such_file_or_directory) return out;
-    for (; !failed && files != std::filesystem::directory_iterator(); files.increment(failed))
-        if (files->path().extension() != ".new") out.push_back(files->path());
-    if (failed) return errno_error(failed.value(), "list", directory.native());
-    std::sort(out.begin(), out.end());
-    return out;
-}
-
 }  // namespace drover::agent

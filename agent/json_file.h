@@ -52,9 +52,4 @@ class Fields {
     std::map<std::string, std::string> values_;
 };
 
-/// Paths of the files in `directory` whose names do not end in ".new" (a write that a crash cut
-/// short), in order. A missing directory has none.
-[[nodiscard]] Result<std::vector<std::filesystem::path>> list_files(
-    const std::filesystem::path& directory);
-
 }  // namespace drover::agent

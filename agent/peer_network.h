@@ -6,10 +6,10 @@
 #include "agent/replicas.h"
 #include "agent/state_store.h"
 #include "agent/workers.h"
+#include "base/threads.h"
 #include "wire/tls_link.h"
 
 #include <memory>
-#include <mutex>
 
 namespace drover::agent {
 
@@ -46,7 +46,7 @@ class TlsPeerNetwork final : public PeerNetwork {
     Clock& clock_;
     ThreadWorkers admissions_;
     std::atomic<unsigned> next_admission_ = 0;
-    std::mutex mutex_;
+    Mutex mutex_;
     std::unique_ptr<wire::TlsListener> control_;
     std::unique_ptr<wire::TlsListener> bulk_;
 };

@@ -2,12 +2,11 @@
 
 #include "agent/control.h"
 #include "agent/local_socket.h"
+#include "agent/session_steps.h"
 #include "base/log.h"
 #include "schemas/codec.h"
-#include "wire/agent_session.h"
 #include "wire/connection.h"
 
-#include <algorithm>
 #include <chrono>
 #include <csignal>
 
@@ -44,12 +43,12 @@ auto into(error_code& error) {
 struct SessionDriver::State {
     State(SessionOptions given, std::vector<Report> pending, Clock& a_clock, Random& a_random)
         : options(std::move(given)),
-          session(options.hello, std::move(pending)),
+          steps(options.hello, std::move(pending), options.paths, a_clock, outlets()),
           clock(a_clock),
           random(a_random) {}
 
     SessionOptions options;
-    wire::AgentSession session;
+    SessionSteps steps;
     Clock& clock;
     Random& random;
     asio::io_context io;
@@ -58,14 +57,9 @@ struct SessionDriver::State {
         connection;  ///< as Connection demands: reader and writer share
     bool stopping = false;
     std::optional<Error> failure;
-    std::string last_trouble;  ///< logged once, not at every attempt
-    bool is_closing = false;   ///< the session ended this connection
 
-    void apply(wire::AgentStep step);
-    void obey(const EffectWanted& wanted);
-    [[nodiscard]] bool persist(const std::optional<Witness>& witness);
+    SessionSteps::Outlets outlets();
     void stop(std::optional<Error> why);
-    void complain(const Error& error);
     [[nodiscard]] std::string status() const;
 
     awaitable<void> connect_for_ever();
@@ -78,6 +72,18 @@ struct SessionDriver::State {
     [[nodiscard]] Result<> open_control();
 };
 
+SessionSteps::Outlets SessionDriver::State::outlets() {
+    return {.send =
+                [this](const AgentMessage& message) {
+                    if (connection) connection->post(encode(message));
+                },
+            .close =
+                [this] {
+                    if (connection) connection->close();
+                },
+            .fail = [this](const Error& error) { stop(error); }};
+}
+
 void SessionDriver::State::stop(std::optional<Error> why) {
     if (stopping) return;
     stopping = true;
@@ -86,92 +92,46 @@ void SessionDriver::State::stop(std::optional<Error> why) {
     io.stop();
 }
 
-void SessionDriver::State::complain(const Error& error) {
-    if (error.text() == last_trouble) return;
-    last_trouble = error.text();
-    log::warn("session", last_trouble);
-}
-
-/// Before anything that follows from it: an agent that forgets whom it obeyed could obey a stale
-/// copy.
-bool SessionDriver::State::persist(const std::optional<Witness>& witness) {
-    if (!witness) return true;
-    auto stored = store_witness(options.paths, *witness);
-    if (!stored) stop(stored.error());
-    return stored.has_value();
-}
-
-/// In the order that AgentStep demands.
-void SessionDriver::State::apply(wire::AgentStep step) {
-    if (!persist(step.persist)) return;
-    for (const AgentMessage& message : step.send)
-        if (connection) connection->post(encode(message));
-    if (step.welcomed) {
-        last_trouble.clear();
-        log::info("session", "connected",
-                  "server=" + options.server_host + ":" + std::to_string(options.server_port) +
-                      " epoch=" + std::to_string(session.witness().epoch));
-    }
-    for (const EffectWanted& wanted : step.effects) obey(wanted);
-    for (const EffectWithdrawn& withdrawn : step.withdrawn) executor->withdrawn(withdrawn);
-    for (const Uuid& report_id : step.acknowledged) executor->acknowledged(report_id);
-    if (step.close) {
-        complain(*step.close);
-        is_closing = true;
-        if (connection) connection->close();
-    }
-}
-
-void SessionDriver::State::obey(const EffectWanted& wanted) {
-    const wire::AgentStep step = session.obeyed(wanted.head, clock.steady_ms());
-    if (persist(step.persist)) executor->wanted(wanted);
-}
-
 // ---- the connection ----
 
 awaitable<void> SessionDriver::State::serve(std::shared_ptr<wire::Connection> fresh) {
     connection = fresh;
-    is_closing = false;
-    apply(session.connected(clock.steady_ms()));
-    for (;;) {
+    steps.connected();
+    std::optional<Error> why;
+    while (!why) {
         const Result<Bytes> bytes = co_await fresh->receive();
         if (!bytes) {
-            // A connection that the session itself closed has its reason already.
-            if (!is_closing) complain(bytes.error());
-            break;
+            why = bytes.error();
+            continue;
         }
         const auto message = decode_orchestrator_message(*bytes);
-        if (!message) {
-            complain(message.error());
-            break;
-        }
-        apply(session.received(*message, clock.steady_ms()));
+        if (message)
+            steps.received(*message);
+        else
+            why = message.error();
     }
     fresh->close();
     connection.reset();
-    session.disconnected();
+    steps.disconnected(*why);
 }
 
 awaitable<void> SessionDriver::State::connect_for_ever() {
     asio::steady_timer timer(io);
-    std::int64_t delay_ms = reconnect_ms_min;
+    Backoff backoff;
     while (!stopping) {
         Result<std::shared_ptr<wire::Connection>> fresh = co_await wire::connect(
             io, options.tls, options.server_host, options.server_port, wire::server_identity);
+        SteadyMillis connected_ms = 0;
         if (fresh) {
             const SteadyMillis began = clock.steady_ms();
             co_await serve(*fresh);
-            // A connection that lasted was a good one; one that was refused at once was not.
-            if (clock.steady_ms() - began > reconnect_ms_max) delay_ms = reconnect_ms_min;
+            connected_ms = clock.steady_ms() - began;
         } else {
-            complain(fresh.error());
+            steps.complain(fresh.error());
         }
-        const auto jitter =
-            static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(delay_ms / 2 + 1)));
-        timer.expires_after(std::chrono::milliseconds(delay_ms - jitter));
+        timer.expires_after(std::chrono::milliseconds(backoff.next_ms(connected_ms, random)));
         error_code ignored;  // only our own end cancels it
         co_await timer.async_wait(into(ignored));
-        delay_ms = std::min(delay_ms * 2, reconnect_ms_max);
     }
 }
 
@@ -181,8 +141,7 @@ awaitable<void> SessionDriver::State::tick_for_ever() {
         timer.expires_after(tick_interval);
         error_code ignored;  // only our own end cancels it
         co_await timer.async_wait(into(ignored));
-        apply(session.tick(clock.steady_ms()));
-        executor->tick();
+        steps.tick();
     }
 }
 
@@ -197,9 +156,9 @@ awaitable<void> SessionDriver::State::wait_for_signal() {
 // ---- local control ----
 
 std::string SessionDriver::State::status() const {
-    const std::string epoch = std::to_string(session.witness().epoch);
-    if (session.is_welcomed()) return "connected " + epoch + "\n";
-    return "disconnected " + epoch + " " + last_trouble + "\n";
+    const std::string epoch = std::to_string(steps.witness().epoch);
+    if (steps.is_welcomed()) return "connected " + epoch + "\n";
+    return "disconnected " + epoch + " " + steps.last_trouble() + "\n";
 }
 
 void SessionDriver::State::command(const std::string& line,
@@ -271,6 +230,7 @@ SessionDriver::~SessionDriver() = default;
 Result<> SessionDriver::run(Executor& executor) {
     State& state = *state_;
     state.executor = &executor;
+    state.steps.set_executor(executor);
     TRY_VOID(state.open_control());
     // A coroutine that ends by an exception has met a bug or exhausted memory: end, begin again.
     auto ended = [&state](const std::exception_ptr& thrown) {
@@ -286,21 +246,15 @@ Result<> SessionDriver::run(Executor& executor) {
 }
 
 void SessionDriver::taken(const EffectId& effect) {
-    asio::post(state_->io, [state = state_.get(), effect] {
-        state->apply(state->session.taken(effect, state->clock.steady_ms()));
-    });
+    asio::post(state_->io, [state = state_.get(), effect] { state->steps.taken(effect); });
 }
 
 void SessionDriver::report(const Report& report) {
-    asio::post(state_->io, [state = state_.get(), report] {
-        state->apply(state->session.report(report, state->clock.steady_ms()));
-    });
+    asio::post(state_->io, [state = state_.get(), report] { state->steps.report(report); });
 }
 
 void SessionDriver::progress(const Progress& progress) {
-    asio::post(state_->io, [state = state_.get(), progress] {
-        state->apply(state->session.progress(progress, state->clock.steady_ms()));
-    });
+    asio::post(state_->io, [state = state_.get(), progress] { state->steps.progress(progress); });
 }
 
 void SessionDriver::failed(const Error& error) {

@@ -1,8 +1,8 @@
 /// The Asio driver of the agent: one connection to the orchestrator, dialled again for ever, and
-/// the local control socket. Everything that decides is in wire::AgentSession and Executor; this
+/// the local control socket. Everything that decides is in SessionSteps and Executor; this
 /// moves their inputs and outputs.
 ///
-///   orchestrator ◄─ TLS ─► AgentSession ─ effects ─► Executor
+///   orchestrator ◄─ TLS ─► SessionSteps ─ effects ─► Executor
 ///                              ▲───── reports, posted to this thread ──┘
 #pragma once
 
@@ -26,9 +26,6 @@ struct SessionOptions {
 
 class SessionDriver final : public ExecutorOutput {
   public:
-    static constexpr std::int64_t reconnect_ms_min = 100;
-    static constexpr std::int64_t reconnect_ms_max = 5'000;
-
     /// `pending`: reports not yet acknowledged, from the journal.
     SessionDriver(SessionOptions options, std::vector<Report> pending, Clock& clock,
                   Random& random);

@@ -49,7 +49,7 @@ struct SourceJob::Dialled {
     }
 
     PeerNetwork& peers;
-    std::mutex mutex;
+    Mutex mutex;
     Endpoint target;
     std::string expected_peer;
 };

@@ -5,9 +5,9 @@
 #include "agent/job_record.h"
 #include "agent/replicas.h"
 #include "agent/side_job.h"
+#include "base/threads.h"
 
 #include <memory>
-#include <mutex>
 
 namespace drover::agent {
 
@@ -71,7 +71,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     SteadyMillis reopen_at_ = 0;
     std::string last_trouble_;  ///< reported once, not at every retry
 
-    mutable std::mutex mutex_;  ///< guards what the other threads see
+    mutable Mutex mutex_;  ///< guards what the other threads see
     Replica replica_;
     bool stopped_ = false;  ///< cancel() ended the replica: it has to be opened anew
     EffectId replicate_id_;

@@ -5,9 +5,9 @@
 #include "agent/job_record.h"
 #include "agent/replicas.h"
 #include "agent/side_job.h"
+#include "base/threads.h"
 
 #include <memory>
-#include <mutex>
 
 namespace drover::agent {
 
@@ -62,7 +62,7 @@ class TargetJob final : public SideJob {
     bool is_down_due_ = false;  ///< a target that must be down could not be taken back yet
     std::string last_trouble_;
 
-    mutable std::mutex mutex_;
+    mutable Mutex mutex_;
     /// Shared with the listener's threads, which hand links to it.
     Replica replica_;
 };

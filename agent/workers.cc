@@ -11,7 +11,7 @@ void ThreadWorkers::post(const std::string& lane_name, Task task) {
     // An earlier thread of this lane gave up `running` as its last act and is about to end.
     if (lane.thread.joinable()) lane.thread.join();
     lane.running = true;
-    lane.thread = std::thread([this, &lane] { run(lane); });
+    lane.thread = Thread([this, &lane] { run(lane); });
 }
 
 void ThreadWorkers::run(Lane& lane) {

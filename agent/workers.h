@@ -2,12 +2,12 @@
 /// side.
 #pragma once
 
+#include "base/threads.h"
+
 #include <deque>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <string>
-#include <thread>
 #include <utility>
 
 namespace drover::agent {
@@ -37,13 +37,13 @@ class ThreadWorkers final : public Workers {
   private:
     struct Lane {
         std::deque<Task> tasks;
-        std::thread thread;
+        Thread thread;
         bool running = false;
     };
 
     void run(Lane& lane);
 
-    std::mutex mutex_;
+    Mutex mutex_;
     std::map<std::string, Lane> lanes_;  // node-based: a Lane stays where it is
     bool stopped_ = false;
 };

@@ -1,7 +1,8 @@
 #include "base/file.h"
 
+#include <algorithm>
+#include <array>
 #include <cerrno>
-#include <cstring>
 #include <system_error>
 
 #include <fcntl.h>
@@ -9,21 +10,6 @@
 #include <unistd.h>
 
 namespace drover {
-
-void Fd::reset(int fd) {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = fd;
-}
-
-Error errno_error(int number, std::string_view action, std::string_view path) {
-    Errc code = Errc::io;
-    if (number == ENOENT) code = Errc::not_found;
-    if (number == EACCES || number == EPERM) code = Errc::denied;
-    if (number == ENOSPC || number == EBUSY || number == EDQUOT) code = Errc::unavailable;
-    return Error(code, "file_error",
-                 std::string(action) + " " + std::string(path) + ": " +
-                     std::generic_category().message(number));
-}
 
 Result<Bytes> read_file(const std::filesystem::path& path, std::size_t size_max) {
     Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
@@ -45,23 +31,6 @@ Result<Bytes> read_file(const std::filesystem::path& path, std::size_t size_max)
 Result<std::string> read_text(const std::filesystem::path& path, std::size_t size_max) {
     TRY(const Bytes contents, read_file(path, size_max));
     return std::string(as_text(contents));
-}
-
-Result<> write_all(int fd, ByteView contents, std::string_view path) {
-    while (!contents.empty()) {
-        const ssize_t put = ::write(fd, contents.data(), contents.size());
-        if (put < 0 && errno == EINTR) continue;
-        if (put < 0) return errno_error(errno, "write", path);
-        contents = contents.subspan(static_cast<std::size_t>(put));
-    }
-    return {};
-}
-
-Result<> sync_directory(const std::filesystem::path& path) {
-    Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd.valid()) return errno_error(errno, "open", path.native());
-    if (::fsync(fd.get()) != 0) return errno_error(errno, "fsync", path.native());
-    return {};
 }
 
 Result<> write_file_durably(const std::filesystem::path& path, ByteView contents, unsigned mode) {
@@ -92,6 +61,37 @@ Result<> make_directory_durably(const std::filesystem::path& path) {
     if (failure) return errno_error(failure.value(), "create directory", path.native());
     if (::chmod(path.c_str(), 0700) != 0) return errno_error(errno, "chmod", path.native());
     return sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+}
+
+Result<std::vector<std::filesystem::path>> list_files(const std::filesystem::path& directory) {
+    std::vector<std::filesystem::path> out;
+    std::error_code failed;
+    std::filesystem::directory_iterator files(directory, failed);
+    if (failed == std::errc::no_such_file_or_directory) return out;
+    for (; !failed && files != std::filesystem::directory_iterator(); files.increment(failed))
+        if (files->path().extension() != ".new") out.push_back(files->path());
+    if (failed) return errno_error(failed.value(), "list", directory.native());
+    std::sort(out.begin(), out.end());
+    return out;
+}
+
+Result<> remove_directory_durably(const std::filesystem::path& path) {
+    std::error_code failed;
+    std::filesystem::remove_all(path, failed);
+    if (failed) return errno_error(failed.value(), "remove", path.native());
+    return sync_directory(path.parent_path());
+}
+
+Result<AppendFile> AppendFile::open(const std::filesystem::path& path) {
+    Fd fd(::open(path.c_str(), O_WRONLY | O_APPEND | O_CLOEXEC));
+    if (!fd.valid()) return errno_error(errno, "open", path.native());
+    return AppendFile(std::move(fd), path);
+}
+
+Result<> AppendFile::append(ByteView contents) {
+    TRY_VOID(write_all(fd_.get(), contents, path_.native()));
+    if (::fdatasync(fd_.get()) != 0) return errno_error(errno, "sync", path_.native());
+    return {};
 }
 
 }  // namespace drover

@@ -1,53 +1,16 @@
-/// Small files that must survive a crash: keys, markers, checkpoints, settings. Blocking.
+/// Small files that must survive a crash: keys, markers, checkpoints, settings, journals. Blocking.
+/// The simulator links its own file.cc in place of this one's: nothing here may be bypassed by what
+/// is to run there.
 #pragma once
+
+#include "base/fd.h"
 
 #include <filesystem>
 #include <string>
-
-#include "base/bytes.h"
-#include "base/result.h"
+#include <utility>
+#include <vector>
 
 namespace drover {
-
-/// A file descriptor with one owner. Closes on destruction; a failed close is not reported, so
-/// whoever needs durability syncs first.
-class Fd {
-  public:
-    Fd() = default;
-
-    explicit Fd(int fd) : fd_(fd) {}
-
-    Fd(Fd&& other) noexcept : fd_(other.release()) {}
-
-    Fd& operator=(Fd&& other) noexcept {
-        if (this != &other) reset(other.release());
-        return *this;
-    }
-
-    Fd(const Fd&) = delete;
-    Fd& operator=(const Fd&) = delete;
-
-    ~Fd() { reset(); }
-
-    [[nodiscard]] int get() const { return fd_; }
-
-    [[nodiscard]] bool valid() const { return fd_ >= 0; }
-
-    [[nodiscard]] int release() {
-        const int fd = fd_;
-        fd_ = -1;
-        return fd;
-    }
-
-    void reset(int fd = -1);
-
-  private:
-    int fd_ = -1;
-};
-
-/// An Error for errno `number` of `action` on `path`: not_found for ENOENT, denied for EACCES and
-/// EPERM, unavailable for ENOSPC, EBUSY and EDQUOT, io otherwise. id is "file_error".
-[[nodiscard]] Error errno_error(int number, std::string_view action, std::string_view path);
 
 /// Whole contents. Errors: not_found; invalid when larger than `size_max`; io.
 [[nodiscard]] Result<Bytes> read_file(const std::filesystem::path& path,
@@ -66,10 +29,31 @@ class Fd {
 /// Creates the directory and its parents (mode 0700 for the last) and syncs the parent.
 [[nodiscard]] Result<> make_directory_durably(const std::filesystem::path& path);
 
-/// fsync of a directory, so that a created, renamed or removed entry survives.
-[[nodiscard]] Result<> sync_directory(const std::filesystem::path& path);
+/// Paths of the entries of `directory` whose names do not end in ".new" (a write that a crash cut
+/// short), in order. A missing directory has none.
+[[nodiscard]] Result<std::vector<std::filesystem::path>> list_files(
+    const std::filesystem::path& directory);
 
-/// Writes everything or fails; retries short writes and EINTR.
-[[nodiscard]] Result<> write_all(int fd, ByteView contents, std::string_view path);
+/// Removes the directory with everything in it, and syncs its parent.
+[[nodiscard]] Result<> remove_directory_durably(const std::filesystem::path& path);
+
+/// An existing file that only grows. Not thread-safe.
+class AppendFile {
+  public:
+    /// Errors: not_found, denied, io.
+    [[nodiscard]] static Result<AppendFile> open(const std::filesystem::path& path);
+
+    /// Durable when it returns. After an error nobody knows how much of it the file holds. Blocks
+    /// for one fdatasync.
+    [[nodiscard]] Result<> append(ByteView contents);
+
+  private:
+    AppendFile(Fd fd, std::filesystem::path path)
+        : fd_(std::move(fd)),
+          path_(std::move(path)) {}
+
+    Fd fd_;
+    std::filesystem::path path_;
+};
 
 }  // namespace drover

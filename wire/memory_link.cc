@@ -1,10 +1,9 @@
 #include "wire/memory_link.h"
 
+#include "base/threads.h"
+
 #include <atomic>
-#include <chrono>
-#include <condition_variable>
 #include <deque>
-#include <mutex>
 
 namespace drover::wire {
 namespace {
@@ -33,8 +32,8 @@ class Pipe {
 
     Result<Bytes> pop(std::int64_t timeout_ms) {
         std::unique_lock lock(mutex_);
-        const bool ready = changed_.wait_for(lock, std::chrono::milliseconds(timeout_ms),
-                                             [&] { return ended_ || !queue_.empty(); });
+        const bool ready =
+            changed_.wait_for(lock, timeout_ms, [&] { return ended_ || !queue_.empty(); });
         if (!ready) return Error(Errc::timed_out, "link_timed_out", "no frame arrived in time");
         if (queue_.empty()) return Error(Errc::unavailable, "link_closed", "the peer is gone");
         Bytes frame = std::move(queue_.front());
@@ -60,8 +59,8 @@ class Pipe {
   private:
     const std::size_t queued_bytes_max_;
     const std::uint64_t frames_max_;  ///< 0: no limit
-    mutable std::mutex mutex_;
-    std::condition_variable changed_;
+    mutable Mutex mutex_;
+    Condition changed_;
     std::deque<Bytes> queue_;
     std::size_t queued_bytes_ = 0;
     std::uint64_t frames_ = 0;
