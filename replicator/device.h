@@ -5,10 +5,10 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "base/threads.h"
 
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 
@@ -85,7 +85,7 @@ class MemoryDevice final : public BlockDevice {
     /// Counts `left` down; true when this call is the one that fails.
     [[nodiscard]] static bool due(std::uint32_t& left);
 
-    std::mutex mutex_;
+    Mutex mutex_;
     DeviceFacts facts_;
     Bytes contents_;
     Bytes durable_;

@@ -115,8 +115,7 @@ Result<Audit> ScanTracker::audit() {
 
 void ScanTracker::forget() {
     // The file is only a shortcut: one that cannot be removed is void after the next reboot anyway.
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
+    SharedMap::remove(path_);
 }
 
 }  // namespace drover::replicator

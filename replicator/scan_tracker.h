@@ -10,11 +10,11 @@
 /// version.
 #pragma once
 
+#include "base/threads.h"
 #include "replicator/shared_map.h"
 #include "replicator/tracker.h"
 
 #include <memory>
-#include <mutex>
 
 namespace drover::replicator {
 
@@ -58,7 +58,7 @@ class ScanTracker final : public ChangeTracker {
     SharedMap map_;  ///< word 0: seq; then the dirty words; then two words of hash per chunk
     std::filesystem::path path_;
     bool resumed_;
-    std::mutex mutex_;  ///< guards the table
+    Mutex mutex_;  ///< guards the table
 };
 
 }  // namespace drover::replicator

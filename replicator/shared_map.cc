@@ -76,6 +76,16 @@ SharedMap::~SharedMap() {
     if (base_ != nullptr) ::munmap(base_, file_bytes(words_));
 }
 
+bool SharedMap::exists(const std::filesystem::path& path) {
+    std::error_code ignored;
+    return std::filesystem::exists(path, ignored);
+}
+
+void SharedMap::remove(const std::filesystem::path& path) {
+    std::error_code ignored;
+    std::filesystem::remove(path, ignored);
+}
+
 std::span<std::uint64_t> SharedMap::words() const {
     auto* payload = static_cast<std::uint8_t*>(base_) + header_bytes;
     return {reinterpret_cast<std::uint64_t*>(payload), static_cast<std::size_t>(words_)};

@@ -46,6 +46,10 @@ class SharedMap {
                                                   const MapKey& key, const Generation& generation,
                                                   std::uint64_t words);
 
+    [[nodiscard]] static bool exists(const std::filesystem::path& path);
+    /// A file that is not there, or cannot be removed, is as good: its key fits nothing later.
+    static void remove(const std::filesystem::path& path);
+
     [[nodiscard]] const Generation& generation() const { return generation_; }
 
     [[nodiscard]] std::span<std::uint64_t> words() const;

@@ -21,7 +21,8 @@ SourceJob::SourceJob(SourceConfig given, SourceState earlier, SourceObserver& ob
     : config(std::move(given)),
       state(std::move(earlier)),
       wishes({config.ticket, config.mode, config.limits, config.overwrite_acknowledged}),
-      report(config.ticket.job, sizes_of(config), config.backlog_bytes_max, state, observer, time),
+      report(config.ticket.job, sizes_of(config), config.backlog_bytes_max, state,
+             config.pacing.progress_every_ms, observer, time),
       clock(time),
       random(randomness) {}
 

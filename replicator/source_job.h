@@ -2,12 +2,12 @@
 /// source_connect.h, source_pass.h, source_compare.h, source_verify.h.
 #pragma once
 
+#include "base/threads.h"
 #include "replicator/rate_limit.h"
 #include "replicator/source_report.h"
 #include "replicator/wishes.h"
 
 #include <atomic>
-#include <mutex>
 
 namespace drover::replicator {
 
@@ -21,7 +21,7 @@ struct SourceJob {
     SourceReport report;
     Clock& clock;
     Random& random;
-    std::mutex tracker_mutex;  ///< around refresh, observe, audit and seq of the trackers
+    Mutex tracker_mutex;  ///< around refresh, observe, audit and seq of the trackers
     /// Disks (one bit each) whose audit was lost while another thread looked.
     std::atomic<std::uint32_t> lost_disks = 0;
     RateLimit rate;

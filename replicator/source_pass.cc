@@ -5,6 +5,7 @@
 #include "replicator/pass_plan.h"
 
 #include <algorithm>
+#include <memory>
 
 namespace drover::replicator {
 namespace {
@@ -48,7 +49,7 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
     const bool sweeps = job.state.phase(disk) != CopyPhase::tracked;
     const std::uint64_t size = job.size(disk);
     const BlockMap dirty = job.tracker(disk).dirty();
-    const AlignedBuffer buffer(extent_bytes_max);
+    std::unique_ptr<AlignedBuffer> buffer;  // most passes over an idle disk need none
     std::uint64_t block = sweeps ? job.state.cursor(disk) / block_bytes : 0;
     while (block < dirty.blocks()) {
         if (job.interrupted()) return false;
@@ -56,8 +57,10 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
         const Region region = take_region(dirty, job.state.pending(disk, stream.open_batch()),
                                           block, size, job.tracker(disk).observe_bytes());
         if (!sweeps) job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
+        if (!region.extents.empty() && !buffer)
+            buffer = std::make_unique<AlignedBuffer>(extent_bytes_max);
         for (const Extent& extent : region.extents)
-            TRY_VOID(send_extent(job, stream, disk, extent, buffer, facts));
+            TRY_VOID(send_extent(job, stream, disk, extent, *buffer, facts));
         block = region.next_block;
         if (sweeps) stream.set_mirrored_upto(disk, std::min(size, block * block_bytes));
     }

@@ -1,6 +1,7 @@
 #include "replicator/source_replica.h"
 
 #include "base/log.h"
+#include "base/threads.h"
 #include "replicator/batch_stream.h"
 #include "replicator/peer_channel.h"
 #include "replicator/source_compare.h"
@@ -9,12 +10,10 @@
 #include "replicator/source_verify.h"
 
 #include <algorithm>
-#include <thread>
 
 namespace drover::replicator {
 namespace {
 
-constexpr std::int64_t idle_pause_ms = 50;
 /// A scan costs what the disk's size costs: at most a quarter of the time is spent on it.
 constexpr std::int64_t scan_pause_factor = 3;
 constexpr std::int64_t scan_pause_ms_min = 100;
@@ -22,7 +21,6 @@ constexpr std::int64_t scan_pause_ms_max = 10'000;
 constexpr std::int64_t busy_pause_ms = 2;
 /// After a pass that sent more than this, the next one follows at once.
 constexpr std::uint64_t idle_sent_bytes_max = 1U << 20;
-constexpr std::int64_t ping_every_ms = 1'000;
 constexpr std::int64_t backoff_ms_min = 100;
 constexpr std::int64_t backoff_ms_max = 5'000;
 constexpr int audit_attempts_max = 200;
@@ -78,7 +76,7 @@ class Source final : public SourceReplica {
     SourceJob job_;
     std::int64_t backoff_ms_ = backoff_ms_min;
     SteadyMillis pinged_ms_ = 0;
-    std::thread thread_;  ///< last: starts when everything else stands
+    Thread thread_;  ///< last: starts when everything else stands
 };
 
 // ---- the thread ----
@@ -94,7 +92,7 @@ void Source::run() {
     while (!job_.wishes.stopped()) {
         if (job_.wishes.is_quiet()) {
             job_.report.enter(DataState::paused, backlogs_of(job_));
-            rest(progress_every_ms);
+            rest(job_.config.pacing.progress_every_ms);
             continue;
         }
         const auto served = connect_and_serve();
@@ -145,7 +143,7 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
             TRY_VOID(step(control, stream));
             backoff_ms_ = backoff_ms_min;
         } else {
-            rest(progress_every_ms);
+            rest(job_.config.pacing.progress_every_ms);
         }
         TRY_VOID(ping_if_due(control));
     }
@@ -182,7 +180,7 @@ Result<> Source::end_drain(BatchStream& stream, const PassFacts& facts) {
 }
 
 Result<> Source::ping_if_due(PeerChannel& control) {
-    if (job_.clock.steady_ms() - pinged_ms_ < ping_every_ms) return {};
+    if (job_.clock.steady_ms() - pinged_ms_ < job_.config.pacing.ping_every_ms) return {};
     TRY_VOID(control.send(Ping{}));
     TRY_VOID(control.expect<Pong>());
     pinged_ms_ = job_.clock.steady_ms();
@@ -219,14 +217,15 @@ std::int64_t Source::pause_after(const PassFacts& facts) {
     if (scans)
         return std::clamp(scan_pause_factor * facts.refresh_ms, scan_pause_ms_min,
                           scan_pause_ms_max);
-    return facts.sent_bytes > idle_sent_bytes_max ? 0 : idle_pause_ms;
+    return facts.sent_bytes > idle_sent_bytes_max ? 0 : job_.config.pacing.idle_pause_ms;
 }
 
 void Source::rest(std::int64_t ms) {
     const SteadyMillis until = job_.clock.steady_ms() + ms;
     for (;;) {
         const std::int64_t left = until - job_.clock.steady_ms();
-        if (left <= 0 || job_.wishes.pause(std::min(left, progress_every_ms))) return;
+        if (left <= 0 || job_.wishes.pause(std::min(left, job_.config.pacing.progress_every_ms)))
+            return;
         report_progress(job_);
     }
 }
@@ -250,7 +249,7 @@ Result<> Source::audit_disk(std::size_t disk) {
                          "everything copied so far; the disk is compared as a whole",
                          "cut over again when the job is in sync");
         }
-        std::this_thread::sleep_for(std::chrono::milliseconds(busy_pause_ms));
+        sleep_ms(busy_pause_ms);
     }
     return Error(Errc::unavailable, "disk_busy",
                  job_.device(disk).facts().path + " is still being written", "the copy",

@@ -1,14 +1,10 @@
-/// The source's end of one job: owns the trackers, runs passes over one thread, talks to the target.
-/// Independent of the orchestrator: the agent's executor drives it and passes on what it observes.
+/// The source's end of one job: owns the trackers, runs passes over one thread, talks to the
+/// target. Independent of the orchestrator: the agent's executor drives it and passes on what it
+/// observes.
 ///
-///   dial ─► hello + ticket ─► resume state ─► passes: take, read, send (bulk), COMMIT (control), ack
+///   dial ─► hello + ticket ─► resume state ─► passes: take, read, send (bulk), COMMIT (control),
+///   ack
 #pragma once
-
-#include <functional>
-#include <memory>
-#include <span>
-#include <string>
-#include <vector>
 
 #include "base/clock.h"
 #include "base/random.h"
@@ -16,6 +12,12 @@
 #include "replicator/tracker.h"
 #include "schemas/model.h"
 #include "wire/link.h"
+
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
 
 namespace drover::replicator {
 
@@ -39,6 +41,13 @@ struct SourceDisk {
     std::unique_ptr<ChangeTracker> tracker;
 };
 
+/// How often the replica does what nobody waits for, in milliseconds.
+struct Pacing {
+    std::int64_t idle_pause_ms = 50;  ///< between passes that find little
+    std::int64_t progress_every_ms = 500;
+    std::int64_t ping_every_ms = 1'000;
+};
+
 struct SourceConfig {
     Ticket ticket;
     std::vector<SourceDisk> disks;
@@ -51,6 +60,7 @@ struct SourceConfig {
     /// Connects both links to the target. Called again, with backoff, after every loss.
     std::function<Result<PeerLinks>()> dial;
     std::int64_t ack_timeout_ms = 30'000;
+    Pacing pacing;
 };
 
 /// Where the trackers stood when the fence closed.
@@ -63,8 +73,8 @@ class SourceReplica {
   public:
     virtual ~SourceReplica() = default;  ///< stops the thread; tracking goes on, state stays
 
-    /// A newer desired state: same job, same or higher ticket serial. Does not restart work in flight
-    /// unless the serial rose.
+    /// A newer desired state: same job, same or higher ticket serial. Does not restart work in
+    /// flight unless the serial rose.
     virtual void update(const Ticket& ticket, ReplicateMode mode, const Limits& limits,
                         bool overwrite_acknowledged) = 0;
 
@@ -76,15 +86,18 @@ class SourceReplica {
     [[nodiscard]] virtual Result<> settle(std::uint64_t backlog_bytes_max,
                                           std::int64_t timeout_ms) = 0;
 
-    /// Positions of the trackers, after an audit that is exact or repaired. Blocks for milliseconds.
+    /// Positions of the trackers, after an audit that is exact or repaired. Blocks for
+    /// milliseconds.
     [[nodiscard]] virtual Result<FenceMark> fence_mark() = 0;
 
     /// Under a fence: sends everything dirty plus `repair`, commits, waits until the target made it
-    /// durable and its checkpoint says so, until dirty and pending are empty on every disk and the audit
-    /// is exact. A lost audit leads to a comparison of the disk. Blocks; ends with cancelled on stop().
+    /// durable and its checkpoint says so, until dirty and pending are empty on every disk and the
+    /// audit is exact. A lost audit leads to a comparison of the disk. Blocks; ends with cancelled
+    /// on stop().
     [[nodiscard]] virtual Result<DrainDone> drain(std::span<const ByteRange> repair) = 0;
 
-    /// Under a fence, after drain: SHA-256 of every leaf on both ends, rolled up to a root per disk.
+    /// Under a fence, after drain: SHA-256 of every leaf on both ends, rolled up to a root per
+    /// disk.
     [[nodiscard]] virtual Result<VerifyDone> verify() = 0;
 
     /// Ends every blocking call with cancelled and the connection; tracking goes on.

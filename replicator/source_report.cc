@@ -45,7 +45,7 @@ void SourceReport::generation_gone(std::uint32_t disk, const std::string& cause)
 }
 
 bool SourceReport::is_due() const {
-    return !told_ms_ || clock_.steady_ms() - *told_ms_ >= progress_every_ms;
+    return !told_ms_ || clock_.steady_ms() - *told_ms_ >= progress_every_ms_;
 }
 
 void SourceReport::progress(const Backlogs& backlogs) {

@@ -1,4 +1,4 @@
-/// What the replica tells its observer: state changes at once, figures at most every 500 ms. Used
+/// What the replica tells its observer: state changes at once, figures now and then. Used
 /// by the replica's thread only.
 #pragma once
 
@@ -11,18 +11,17 @@
 
 namespace drover::replicator {
 
-constexpr std::int64_t progress_every_ms = 500;
-
 class SourceReport {
   public:
     SourceReport(const JobId& job, std::vector<std::uint64_t> sizes_bytes,
                  std::uint64_t backlog_bytes_max, const SourceState& state,
-                 SourceObserver& observer, Clock& clock)
+                 std::int64_t progress_every_ms, SourceObserver& observer, Clock& clock)
         : job_(job),
           sizes_bytes_(std::move(sizes_bytes)),
           state_(state),
           observer_(observer),
           clock_(clock),
+          progress_every_ms_(progress_every_ms),
           logic_(backlog_bytes_max) {}
 
     /// `backlogs`: per disk, as backlog_of() gives them.
@@ -50,6 +49,7 @@ class SourceReport {
     const SourceState& state_;
     SourceObserver& observer_;
     Clock& clock_;
+    const std::int64_t progress_every_ms_;
     DataStateLogic logic_;
     std::string detail_;
     std::optional<Generation> mirror_told_;

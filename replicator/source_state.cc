@@ -57,8 +57,7 @@ Result<SourceState> SourceState::open(const std::filesystem::path& directory,
         TRY(auto found, SharedMap::adopt(path, map_key, words));
         if (found) return SourceState(std::move(*found), path, key.sizes_bytes);
     }
-    std::error_code ignored;  // "cannot look" and "is not there" both mean: nothing to lose
-    const bool existed = std::filesystem::exists(path, ignored);
+    const bool existed = SharedMap::exists(path);
     TRY(SharedMap created, SharedMap::create(path, map_key, fresh, words));
     SourceState state(std::move(created), path, key.sizes_bytes);
     state.lost_earlier_ = existed;
@@ -139,8 +138,7 @@ void SourceState::set(Counter counter, std::uint64_t value) {
 
 void SourceState::forget() {
     // Only a shortcut is lost if it stays: it is void without its trackers.
-    std::error_code ignored;
-    std::filesystem::remove(path_, ignored);
+    SharedMap::remove(path_);
 }
 
 }  // namespace drover::replicator

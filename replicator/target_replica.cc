@@ -1,12 +1,12 @@
 #include "replicator/target_replica.h"
 
 #include "base/log.h"
+#include "base/threads.h"
 #include "replicator/peer_codec.h"
 #include "replicator/target_admission.h"
 #include "replicator/target_session.h"
 
 #include <list>
-#include <thread>
 
 namespace drover::replicator {
 namespace {
@@ -32,7 +32,7 @@ class Target final : public TargetReplica {
 
   private:
     struct Worker {
-        std::thread thread;
+        Thread thread;
         bool finished = false;  ///< guarded by mutex_
     };
 
@@ -48,9 +48,9 @@ class Target final : public TargetReplica {
     Random& random_;
 
     /// Held while a session is begun or ended for good: sessions follow one another, never overlap.
-    std::mutex admission_mutex_;
+    Mutex admission_mutex_;
 
-    std::mutex mutex_;
+    Mutex mutex_;
     Ticket ticket_;
     bool overwrite_acknowledged_;
     bool closed_ = false;  ///< destroyed or forgotten: no more sessions
@@ -90,7 +90,7 @@ void Target::serve_control(std::unique_ptr<wire::Link> link, Bytes hello) {
     if (closed_) return;
     Worker& worker = workers_.emplace_back();
     worker.thread =
-        std::thread([this, &worker, hello = std::move(hello), own = std::move(link)]() mutable {
+        Thread([this, &worker, hello = std::move(hello), own = std::move(link)]() mutable {
             serve(std::move(own), hello);
             const std::lock_guard finished(mutex_);
             worker.finished = true;

@@ -6,15 +6,13 @@
 #include "replicator/frame.h"
 #include "replicator/peer_codec.h"
 
-#include <chrono>
-
 namespace drover::replicator {
 namespace {
 
 /// A source scanning a large disk is silent for long; a dead one is replaced by its successor.
 constexpr std::int64_t idle_ms_max = 3'600'000;
 /// Longest silence on the bulk link while a commit waits for its frames.
-constexpr std::chrono::milliseconds frame_wait_max{30'000};
+constexpr std::int64_t frame_wait_ms_max = 30'000;
 /// The source hears at least this often that a long answer is being worked on.
 constexpr std::int64_t working_every_ms = 2'000;
 constexpr std::uint64_t hash_chunk_bytes_max = 1U << 20;
@@ -120,7 +118,7 @@ Result<> TargetSession::wait_for_frames(const Commit& commit) {
         if (failed_ || aborted_)
             return Error(Errc::cancelled, "session_ended", "the bulk link ended before the commit");
         const std::uint64_t before = account_.frames(commit.batch);
-        changed_.wait_for(lock, frame_wait_max, [&] {
+        changed_.wait_for(lock, frame_wait_ms_max, [&] {
             return failed_ || aborted_ || account_.frames(commit.batch) != before;
         });
         if (account_.frames(commit.batch) == before && !failed_ && !aborted_)
@@ -191,7 +189,7 @@ void TargetSession::take_bulk(std::unique_ptr<wire::Link> link) {
         return;
     }
     bulk_ = std::move(link);
-    bulk_thread_ = std::thread([this] { receive_bulk(); });
+    bulk_thread_ = Thread([this] { receive_bulk(); });
 }
 
 void TargetSession::receive_bulk() {

@@ -6,16 +6,14 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/threads.h"
 #include "replicator/batch_account.h"
 #include "replicator/peer_message.h"
 #include "replicator/target_state.h"
 #include "wire/link.h"
 
 #include <atomic>
-#include <condition_variable>
 #include <memory>
-#include <mutex>
-#include <thread>
 
 namespace drover::replicator {
 
@@ -62,12 +60,12 @@ class TargetSession {
     std::unique_ptr<wire::Link> control_;
     std::atomic<SteadyMillis> spoke_ms_ = 0;
 
-    std::mutex send_mutex_;  ///< one sender at a time on the control link
+    Mutex send_mutex_;  ///< one sender at a time on the control link
 
-    std::mutex mutex_;
-    std::condition_variable changed_;
+    Mutex mutex_;
+    Condition changed_;
     std::unique_ptr<wire::Link> bulk_;
-    std::thread bulk_thread_;
+    Thread bulk_thread_;
     BatchAccount account_;
     bool failed_ = false;
     bool aborted_ = false;

@@ -2,13 +2,13 @@
 /// Thread-safe, but close_disks() only when no session uses them.
 #pragma once
 
+#include "base/threads.h"
 #include "replicator/checkpoint.h"
 #include "replicator/frame.h"
 #include "replicator/target_replica.h"
 
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <vector>
 
 namespace drover::replicator {
@@ -64,7 +64,7 @@ class TargetState {
 
     std::filesystem::path directory_;
     std::vector<std::unique_ptr<BlockDevice>> disks_;
-    mutable std::mutex mutex_;
+    mutable Mutex mutex_;
     Checkpoint checkpoint_;
     /// Replaced only while no session runs; its methods are called under the mutex, but for
     /// covers().

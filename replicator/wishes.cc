@@ -1,7 +1,5 @@
 #include "replicator/wishes.h"
 
-#include <chrono>
-
 namespace drover::replicator {
 namespace {
 
@@ -43,14 +41,13 @@ void Wishes::stop() {
 }
 
 Result<> Wishes::wait_settled(std::uint64_t backlog_bytes_max, std::int64_t timeout_ms) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(timeout_ms);
     std::unique_lock lock(mutex_);
     // Only a pass that begins from now on has seen every write made before this call.
     const std::uint64_t first = passes_begun_ + 1;
     ++settling_;
     ++version_;
     changed_.notify_all();
-    const bool settled = changed_.wait_until(lock, deadline, [&] {
+    const bool settled = changed_.wait_for(lock, timeout_ms, [&] {
         return stopped_ || (pass_measured_ >= first && backlog_bytes_ <= backlog_bytes_max);
     });
     --settling_;
@@ -66,7 +63,7 @@ Result<> Wishes::wait_settled(std::uint64_t backlog_bytes_max, std::int64_t time
 }
 
 template <class T>
-Result<T> Wishes::wait_for(std::unique_lock<std::mutex>& lock, Request<T>& request) {
+Result<T> Wishes::wait_for(std::unique_lock<Mutex>& lock, Request<T>& request) {
     if (stopped_) return cancelled();
     request.wanted = true;
     ++version_;
@@ -185,8 +182,8 @@ void Wishes::finish_verify(Result<VerifyDone> done) {
 
 bool Wishes::pause(std::int64_t ms) {
     std::unique_lock lock(mutex_);
-    const bool woken = changed_.wait_for(lock, std::chrono::milliseconds(ms),
-                                         [&] { return stopped_ || version_ != version_seen_; });
+    const bool woken =
+        changed_.wait_for(lock, ms, [&] { return stopped_ || version_ != version_seen_; });
     version_seen_ = version_;
     return woken;
 }
@@ -194,7 +191,7 @@ bool Wishes::pause(std::int64_t ms) {
 Result<> Wishes::delay(std::int64_t ms, std::uint64_t serial) {
     std::unique_lock lock(mutex_);
     const auto over = [&] { return stopped_ || desired_.ticket.serial != serial; };
-    if (changed_.wait_for(lock, std::chrono::milliseconds(ms), over)) return cancelled();
+    if (changed_.wait_for(lock, ms, over)) return cancelled();
     return {};
 }
 

@@ -3,11 +3,10 @@
 #pragma once
 
 #include "base/result.h"
+#include "base/threads.h"
 #include "schemas/model.h"
 #include "wire/link.h"
 
-#include <condition_variable>
-#include <mutex>
 #include <optional>
 
 namespace drover::replicator {
@@ -75,10 +74,10 @@ class Wishes {
     };
 
     template <class T>
-    [[nodiscard]] Result<T> wait_for(std::unique_lock<std::mutex>& lock, Request<T>& request);
+    [[nodiscard]] Result<T> wait_for(std::unique_lock<Mutex>& lock, Request<T>& request);
 
-    mutable std::mutex mutex_;
-    std::condition_variable changed_;
+    mutable Mutex mutex_;
+    Condition changed_;
     Desired desired_;
     bool stopped_ = false;
     std::uint64_t version_ = 0;       ///< counts what could end a pause
