@@ -30,8 +30,13 @@ Describe describe_wish(const Hello& hello) {
 void AgentSessions::opened(ConnectionId id, const std::string& agent, const std::string& address,
                            const Moment& now) {
     now_ = now;
-    const auto [peer, is_new] =
-        peers_.try_emplace(id, Peer{agent, address, wire::OrchestratorSession(agent), {}, {}, {}});
+    const auto [peer, is_new] = peers_.try_emplace(
+        id, Peer{agent,
+                 address,
+                 wire::OrchestratorSession(agent, timing_.heartbeat_ms, timing_.dead_ms),
+                 {},
+                 {},
+                 {}});
     if (is_new) apply(id, peer->second.session.connected(now.steady_ms), now);
 }
 
@@ -221,12 +226,7 @@ void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& n
     there.last_seen_micros = now.wall_micros;
     log::info("agents", "connected", agent_context(hello.agent) + " address=" + there.address);
     dispatcher_.agent_connected(hello.agent);
-    for (const auto& [job, entry] : engine_.state().jobs) {
-        const JobSpec& spec = entry.job.spec;
-        if (spec.source_agent == hello.agent || spec.target_agent == hello.agent) {
-            reconcile_links(job, now);
-        }
-    }
+    for (const JobId& job : engine_.state().jobs_with(hello.agent)) reconcile_links(job, now);
 }
 
 bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) const {

@@ -57,14 +57,20 @@ constexpr SteadyMillis host_conflict_hold_ms = 60'000;
 /// the agent sends them again later.
 constexpr std::size_t reports_waiting_max = 1024;
 
+struct SessionTiming {
+    std::uint32_t heartbeat_ms = 5'000;  ///< each side sends one at least this often
+    std::uint32_t dead_ms = 20'000;      ///< silence after which a side closes
+};
+
 class AgentSessions {
   public:
     AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry, Random& random,
-                  SteadyMillis started_ms)
+                  const SessionTiming& timing, SteadyMillis started_ms)
         : engine_(engine),
           dispatcher_(dispatcher),
           telemetry_(telemetry),
           random_(random),
+          timing_(timing),
           started_ms_(started_ms) {}
 
     /// `agent` is the name in the verified certificate.
@@ -126,6 +132,7 @@ class AgentSessions {
     Dispatcher& dispatcher_;
     Telemetry& telemetry_;
     Random& random_;
+    SessionTiming timing_;
     SteadyMillis started_ms_;
     Moment now_;
     std::map<ConnectionId, Peer> peers_;

@@ -20,6 +20,7 @@ struct CoreParts {
     Random& random;
     TicketSigner sign;
     EngineOptions options;
+    SessionTiming sessions = {};
 };
 
 constexpr const char* software_version = "drover 0.1.0";

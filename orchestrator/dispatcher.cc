@@ -47,16 +47,8 @@ Dispatcher::Told Dispatcher::told(const std::string& agent, const EffectId& effe
 }
 
 Result<Actions> Dispatcher::step(const State& state, const Witness& head, const Moment& now) {
-    if (!new_agents_.empty()) {
-        for (const auto& [id, entry] : state.jobs) {
-            const JobSpec& spec = entry.job.spec;
-            if (new_agents_.contains(spec.source_agent) ||
-                new_agents_.contains(spec.target_agent)) {
-                touched_.insert(id);
-            }
-        }
-        new_agents_.clear();
-    }
+    for (const std::string& agent : std::exchange(new_agents_, {}))
+        for (const JobId& job : state.jobs_with(agent)) touched_.insert(job);
     Actions actions;
     for (const JobId& id : touched_) {
         if (const JobEntry* entry = state.find(id)) TRY_VOID(reconcile(*entry, head, actions));
@@ -75,7 +67,7 @@ Result<> Dispatcher::reconcile(const JobEntry& entry, const Witness& head, Actio
         wanted.insert(effect.id);
         if (effect.id.kind != EffectKind::wake_at) TRY_VOID(want(effect, head, actions));
     }
-    withdraw_others(entry.job.id, wanted, head, actions);
+    withdraw_others(entry, wanted, head, actions);
     keep_timer(entry.job.id, effects);
     return {};
 }
@@ -98,9 +90,14 @@ Result<> Dispatcher::want(const Effect& effect, const Witness& head, Actions& ac
     return {};
 }
 
-void Dispatcher::withdraw_others(const JobId& job, const std::set<EffectId>& wanted,
+void Dispatcher::withdraw_others(const JobEntry& entry, const std::set<EffectId>& wanted,
                                  const Witness& head, Actions& actions) {
-    for (auto& [agent, sent] : connected_) {
+    const JobId& job = entry.job.id;
+    const JobSpec& spec = entry.job.spec;
+    for (const std::string& agent : std::set{spec.source_agent, spec.target_agent}) {
+        const auto connected = connected_.find(agent);
+        if (connected == connected_.end()) continue;
+        SentEffects& sent = connected->second;
         auto it = sent.lower_bound(first_id_of(head.lineage, job));
         while (it != sent.end() && it->first.job == job) {
             if (wanted.contains(it->first)) {
@@ -125,21 +122,36 @@ void Dispatcher::keep_timer(const JobId& job, const std::vector<Effect>& wanted)
             known->second.at_micros == wake->at_micros) {
             return;
         }
+        drop_timer(job);
         timers_[job] = {effect.id, wake->at_micros, 0};
+        due_.emplace(wake->at_micros, job);
         return;
     }
-    timers_.erase(job);
+    drop_timer(job);
+}
+
+void Dispatcher::drop_timer(const JobId& job) {
+    const auto known = timers_.find(job);
+    if (known == timers_.end()) return;
+    due_.erase({known->second.at_micros, job});
+    timers_.erase(known);
 }
 
 void Dispatcher::collect_due(const Moment& now, Actions& actions) {
-    for (auto& [job, timer] : timers_) {
-        if (timer.at_micros > now.wall_micros) continue;
+    for (const auto& [at_micros, job] : due_) {
+        if (at_micros > now.wall_micros) break;
+        Timer& timer = timers_.at(job);
         const bool is_waiting =
             timer.submitted_ms != 0 && now.steady_ms - timer.submitted_ms < timer_retry_ms;
         if (is_waiting) continue;
         timer.submitted_ms = now.steady_ms;
         actions.timers_due.push_back(timer.effect);
     }
+}
+
+std::optional<WallMicros> Dispatcher::next_timer() const {
+    if (due_.empty()) return std::nullopt;
+    return due_.begin()->first;
 }
 
 }  // namespace drover::orchestrator

@@ -14,8 +14,10 @@
 
 #include <functional>
 #include <map>
+#include <optional>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace drover::orchestrator {
@@ -69,6 +71,9 @@ class Dispatcher {
     /// `head` travels with every effect as the witness. Errors: those of signing.
     [[nodiscard]] Result<Actions> step(const State& state, const Witness& head, const Moment& now);
 
+    /// When step() has to be called next although nothing is touched; nullopt: at no time.
+    [[nodiscard]] std::optional<WallMicros> next_timer() const;
+
     enum class Told : std::uint8_t { no, sent, taken };
     [[nodiscard]] Told told(const std::string& agent, const EffectId& effect) const;
 
@@ -88,14 +93,17 @@ class Dispatcher {
 
     Result<> reconcile(const JobEntry& entry, const Witness& head, Actions& actions);
     Result<> want(const Effect& effect, const Witness& head, Actions& actions);
-    void withdraw_others(const JobId& job, const std::set<EffectId>& wanted, const Witness& head,
-                         Actions& actions);
+    void withdraw_others(const JobEntry& entry, const std::set<EffectId>& wanted,
+                         const Witness& head, Actions& actions);
     void keep_timer(const JobId& job, const std::vector<Effect>& wanted);
     void collect_due(const Moment& now, Actions& actions);
 
     TicketSigner sign_;
     std::map<std::string, SentEffects> connected_;
+    void drop_timer(const JobId& job);
+
     std::map<JobId, Timer> timers_;
+    std::set<std::pair<WallMicros, JobId>> due_;  ///< the timers in order of time
     std::set<JobId> touched_;
     std::set<std::string> new_agents_;
 };

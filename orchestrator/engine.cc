@@ -219,9 +219,13 @@ Result<JobId> Engine::resolve_plan(const Batch& batch, const statemachine::Plan&
         }
         return check_shares_no_disk(plan.spec, job);
     };
-    for (const auto& [id, entry] : state_.jobs) {
-        if (!batch.jobs.contains(id)) TRY_VOID(check(entry.job));
-    }
+    const auto check_known = [&](const JobId& id) -> Result<> {
+        return batch.jobs.contains(id) ? Result<>() : check(state_.jobs.at(id).job);
+    };
+    const auto named = state_.names.find(plan.spec.name);
+    if (named != state_.names.end()) TRY_VOID(check_known(named->second));
+    for (const std::string& agent : {plan.spec.source_agent, plan.spec.target_agent})
+        for (const JobId& id : state_.jobs_with(agent)) TRY_VOID(check_known(id));
     for (const auto& [id, job] : batch.jobs) TRY_VOID(check(job));
     return random_.uuid();
 }

@@ -30,6 +30,8 @@ void apply_to_job(State& state, const eventlog::Record& record, const statemachi
     }
     if (const auto* planned = std::get_if<statemachine::JobPlanned>(&event)) {
         state.names[planned->spec.name] = record.stream.id;
+        state.jobs_of_agent[planned->spec.source_agent].insert(record.stream.id);
+        state.jobs_of_agent[planned->spec.target_agent].insert(record.stream.id);
     }
     if (const auto* rejected = std::get_if<statemachine::CommandRejected>(&event)) {
         entry.last_rejection = LastRejection{*rejected, record.seq, record.wall_micros};
@@ -48,6 +50,12 @@ const JobEntry* State::find(std::string_view name_or_id) const {
 const JobEntry* State::find(const JobId& id) const {
     const auto found = jobs.find(id);
     return found == jobs.end() ? nullptr : &found->second;
+}
+
+const std::set<JobId>& State::jobs_with(const std::string& agent) const {
+    static const std::set<JobId> none;
+    const auto found = jobs_of_agent.find(agent);
+    return found == jobs_of_agent.end() ? none : found->second;
 }
 
 Result<Fact> decode_record_fact(const eventlog::Record& record) {

@@ -9,6 +9,7 @@
 #include "statemachine/job.h"
 
 #include <map>
+#include <set>
 #include <string>
 #include <variant>
 #include <vector>
@@ -38,13 +39,15 @@ using Fact = std::variant<statemachine::Event, SystemFact>;
 struct State {
     Uuid lineage;
     std::map<JobId, JobEntry> jobs;
-    std::map<std::string, JobId> names;  ///< the newest job of that name
+    std::map<std::string, JobId> names;                    ///< the newest job of that name
+    std::map<std::string, std::set<JobId>> jobs_of_agent;  ///< with either side on it
     Registry registry;
     eventlog::Seq seq = 0;  ///< of the last event applied
 
     /// By name, or by id in its 8-4-4-4-12 form; nullptr if there is none.
     [[nodiscard]] const JobEntry* find(std::string_view name_or_id) const;
     [[nodiscard]] const JobEntry* find(const JobId& id) const;
+    [[nodiscard]] const std::set<JobId>& jobs_with(const std::string& agent) const;
 
     bool operator==(const State&) const = default;
 };
