@@ -1,0 +1,73 @@
+/// What the substitutes of base/, wire/ and replicator/ reach from inside of production code, where
+/// nobody can hand them anything: the files of all simulated machines, the memory maps, and the
+/// steps at which a process may die or an operation may fail. One at a time, like the scheduler.
+#pragma once
+
+#include "base/bytes.h"
+#include "base/result.h"
+#include "simulations/scheduler.h"
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace drover::sim {
+
+/// A file of a simulated machine. SIGKILL leaves `now`; a power cut leaves `durable`.
+struct File {
+    std::optional<Bytes> now;  ///< empty: it does not exist
+    std::optional<Bytes> durable;
+};
+
+/// A memory-mapped file: survives the process, not the machine's reboot.
+struct MappedWords {
+    Bytes header;
+    std::vector<std::uint64_t> words;
+};
+
+class Environment {
+  public:
+    Environment();
+    ~Environment();
+    Environment(const Environment&) = delete;
+    Environment& operator=(const Environment&) = delete;
+
+    [[nodiscard]] static Environment& current();
+
+    /// A point at which a crash would be seen from outside. May not return.
+    void step(std::string_view name) {
+        if (on_step) on_step(name);
+    }
+
+    /// The error with which this operation on this path fails, if it is to fail.
+    [[nodiscard]] Result<> attempt(std::string_view operation, std::string_view path) {
+        return on_attempt ? on_attempt(operation, path) : Result<>();
+    }
+
+    /// What a power cut leaves of the files and maps below `root`: unsynced contents are lost.
+    void lose_power(const std::string& root);
+    /// Forgets everything below `root`, as a new disk does.
+    void remove_tree(const std::string& root);
+    /// A copy of the tree under another root, as a clone of the machine has it.
+    void copy_tree(const std::string& from, const std::string& to);
+
+    std::map<std::string, File> files;  ///< by absolute path
+    std::map<std::string, std::shared_ptr<MappedWords>> maps;
+
+    /// `name` is for example "file.renamed" or "disk.written".
+    std::function<void(std::string_view name)> on_step;
+    std::function<Result<>(std::string_view operation, std::string_view path)> on_attempt;
+    /// A line that a process logs.
+    std::function<void(std::string_view line)> on_log;
+    /// Virtual time that a write to stable storage takes.
+    std::function<Micros()> sync_time;
+
+    /// Blocks for sync_time().
+    void take_sync_time();
+};
+
+}  // namespace drover::sim

@@ -1,0 +1,115 @@
+#include "simulations/faults.h"
+
+#include <algorithm>
+#include <array>
+
+namespace drover::sim {
+namespace {
+
+constexpr Micros second = 1'000'000;
+
+constexpr std::array<std::string_view, fault_kind_count> names = {
+    "kill_source_agent",
+    "kill_target_agent",
+    "kill_orchestrator",
+    "kill_source_at_step",
+    "kill_target_at_step",
+    "kill_orchestrator_at_step",
+    "pause_source_agent",
+    "pause_target_agent",
+    "pause_orchestrator",
+    "reboot_source",
+    "reboot_target",
+    "power_loss_source",
+    "power_loss_target",
+    "clone_source",
+    "step_clock",
+    "cut_source_to_server",
+    "cut_server_to_source",
+    "cut_target_both",
+    "cut_peers_both",
+    "cut_peers_one_way",
+    "reset_source_session",
+    "reset_peers",
+    "slow_peers",
+    "rot_target",
+    "read_error_source",
+    "write_error_target",
+    "flush_error_target",
+    "state_full_source",
+    "state_full_target",
+    "state_error_source",
+    "log_full",
+    "append_lost",
+    "append_kept",
+    "append_conflict",
+    "second_orchestrator",
+    "restored_copy",
+    "lose_completions",
+    "lose_issues",
+    "hook_fails",
+    "hook_hangs",
+    "disk_vanishes",
+    "stray_writer",
+    "lose_target_for_good",
+    "duplicate_parcels",
+};
+
+/// Those that stop everything are rarer than those that hit one job.
+bool hits_all(FaultKind kind) {
+    switch (kind) {
+        case FaultKind::kill_orchestrator:
+        case FaultKind::kill_orchestrator_at_step:
+        case FaultKind::pause_orchestrator:
+        case FaultKind::log_full:
+        case FaultKind::append_lost:
+        case FaultKind::append_kept:
+        case FaultKind::append_conflict:
+        case FaultKind::second_orchestrator:
+        case FaultKind::restored_copy:
+            return true;
+        default:
+            return false;
+    }
+}
+
+}  // namespace
+
+std::string_view name_of(FaultKind kind) {
+    return names.at(static_cast<std::size_t>(kind));
+}
+
+std::vector<Fault> draw_faults(const Options& options) {
+    Dice dice(options.seed ^ 0xfa017ULL);
+    std::vector<Fault> faults;
+    std::uint32_t for_all = 0;
+    const std::uint32_t for_all_max = options.jobs > 100 ? 4 : 12;
+    for (std::uint32_t index = 0; index < options.fault_count; ++index) {
+        Fault fault;
+        fault.index = index;
+        fault.kind = static_cast<FaultKind>(dice.below(fault_kind_count));
+        fault.at = dice.between(5 * second, options.wave_time);
+        // Many faults heal within a retry, some only after every timeout has passed.
+        const std::array<Micros, 4> spans = {5 * second, 30 * second, 180 * second, 900 * second};
+        fault.lasts = dice.between(second, spans.at(dice.below(spans.size())));
+        fault.job = static_cast<std::uint32_t>(dice.below(options.jobs));
+        fault.number = dice.next();
+        if (hits_all(fault.kind) && ++for_all > for_all_max) continue;
+        faults.push_back(fault);
+    }
+    std::stable_sort(faults.begin(), faults.end(),
+                     [](const Fault& a, const Fault& b) { return a.at < b.at; });
+    if (options.no_faults_at_all) faults.clear();
+    if (!options.only_faults.empty())
+        std::erase_if(faults,
+                      [&](const Fault& f) { return !options.only_faults.contains(f.index); });
+    return faults;
+}
+
+std::string text_of(const Fault& fault) {
+    return "fault " + std::to_string(fault.index) + " " + std::string(name_of(fault.kind)) +
+           " at job " + std::to_string(fault.job) + " for " + std::to_string(fault.lasts / second) +
+           " s";
+}
+
+}  // namespace drover::sim

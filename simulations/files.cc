@@ -1,0 +1,135 @@
+// The simulator's base/file.h: files in memory, with what a kill or a power cut leaves of them.
+#include "base/file.h"
+#include "simulations/environment.h"
+
+#include <algorithm>
+
+namespace drover {
+namespace {
+
+using sim::Environment;
+using sim::File;
+
+Error not_found(const std::filesystem::path& path) {
+    return Error(Errc::not_found, "file_error", "open " + path.native() + ": no such file");
+}
+
+bool is_alive() {
+    const sim::Scheduler& scheduler = sim::Scheduler::current();
+    return scheduler.running_process() == sim::no_process ||
+           scheduler.is_alive(scheduler.running_process());
+}
+
+Error dead() {
+    return Error(Errc::cancelled, "file_error", "the process is dead");
+}
+
+}  // namespace
+
+Result<Bytes> read_file(const std::filesystem::path& path, std::size_t size_max) {
+    auto& files = Environment::current().files;
+    TRY_VOID(Environment::current().attempt("file.read", path.native()));
+    const auto file = files.find(path.native());
+    if (file == files.end() || !file->second.now) return not_found(path);
+    if (file->second.now->size() > size_max)
+        return Error(Errc::invalid, "file_too_large", path.native() + " is too large");
+    return *file->second.now;
+}
+
+Result<std::string> read_text(const std::filesystem::path& path, std::size_t size_max) {
+    TRY(const Bytes contents, read_file(path, size_max));
+    return std::string(as_text(contents));
+}
+
+Result<> write_file_durably(const std::filesystem::path& path, ByteView contents, unsigned) {
+    Environment& environment = Environment::current();
+    if (!is_alive()) return dead();
+    environment.step("file.before_write");
+    TRY_VOID(environment.attempt("file.write", path.native()));
+    environment.take_sync_time();
+    if (!is_alive()) return dead();
+    environment.files[path.native()].now = Bytes(contents.begin(), contents.end());
+    // Renamed, but the directory is not synced: a power cut brings the old contents back.
+    environment.step("file.renamed");
+    TRY_VOID(environment.attempt("file.sync", path.native()));
+    File& file = environment.files[path.native()];
+    file.durable = file.now;
+    environment.step("file.written");
+    return {};
+}
+
+Result<> remove_file_durably(const std::filesystem::path& path) {
+    Environment& environment = Environment::current();
+    if (!is_alive()) return dead();
+    if (!environment.files.contains(path.native())) return {};
+    environment.step("file.before_remove");
+    TRY_VOID(environment.attempt("file.write", path.native()));
+    environment.files[path.native()].now.reset();
+    environment.step("file.unlinked");
+    environment.files.erase(path.native());
+    return {};
+}
+
+Result<> make_directory_durably(const std::filesystem::path& path) {
+    return Environment::current().attempt("file.write", path.native());
+}
+
+Result<std::vector<std::filesystem::path>> list_files(const std::filesystem::path& directory) {
+    const std::string prefix = directory.native() + "/";
+    std::vector<std::filesystem::path> out;
+    const auto& environment = Environment::current();
+    const auto add = [&](const std::string& path) {
+        const std::filesystem::path entry =
+            prefix + path.substr(prefix.size(), path.find('/', prefix.size()) - prefix.size());
+        if (out.empty() || out.back() != entry) out.push_back(entry);
+    };
+    for (auto file = environment.files.lower_bound(prefix);
+         file != environment.files.end() && file->first.starts_with(prefix); ++file)
+        if (file->second.now) add(file->first);
+    return out;
+}
+
+Result<> remove_directory_durably(const std::filesystem::path& path) {
+    Environment& environment = Environment::current();
+    if (!is_alive()) return dead();
+    TRY_VOID(environment.attempt("file.write", path.native()));
+    environment.remove_tree(path.native());
+    environment.step("file.unlinked");
+    return {};
+}
+
+Result<AppendFile> AppendFile::open(const std::filesystem::path& path) {
+    const auto& files = Environment::current().files;
+    const auto file = files.find(path.native());
+    if (file == files.end() || !file->second.now) return not_found(path);
+    return AppendFile(Fd(), path);
+}
+
+Result<> AppendFile::append(ByteView contents) {
+    Environment& environment = Environment::current();
+    if (!is_alive()) return dead();
+    environment.step("append.before");
+    TRY_VOID(environment.attempt("file.append", path_.native()));
+    environment.take_sync_time();
+    if (!is_alive()) return dead();
+    const auto put = [&](ByteView part) {
+        put_bytes(*environment.files[path_.native()].now, part);
+    };
+    // A kill between two pages, or a power cut while it is written, leaves a torn end.
+    const std::size_t half = contents.size() / 2;
+    put(contents.first(half));
+    environment.step("append.torn");
+    put(contents.subspan(half));
+    TRY_VOID(environment.attempt("file.sync", path_.native()));
+    File& file = environment.files[path_.native()];
+    if (!file.durable || file.durable->size() > file.now->size()) {
+        file.durable = file.now;
+    } else {
+        const ByteView grown(*file.now);
+        put_bytes(*file.durable, grown.subspan(file.durable->size()));
+    }
+    environment.step("append.synced");
+    return {};
+}
+
+}  // namespace drover

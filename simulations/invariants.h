@@ -1,0 +1,46 @@
+/// The rules of which the simulation is a test: looked at whenever something happened that could
+/// break one, for what it touched.
+#pragma once
+
+#include "simulations/world.h"
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace drover::sim {
+
+class Invariants {
+  public:
+    explicit Invariants(World& world)
+        : world_(world) {}
+
+    /// A fact became durable and is applied.
+    void on_fact(const eventlog::Record& record, const orchestrator::Fact& fact);
+    /// A message is about to leave an orchestrator.
+    void on_send(const OrchestratorHost& from, const std::string& machine,
+                 const OrchestratorMessage& message);
+    /// A user's write completed on a machine of the job.
+    void on_user_write(SimulatedJob& job, Side side, Disk& disk);
+    /// A step of a process on a machine of the job.
+    void on_step(SimulatedJob& job, std::string_view step);
+    /// An orchestrator is about to die, or the end has come.
+    void check_log(const OrchestratorHost& server, const std::string& when);
+    /// Everything is over.
+    void check_end();
+
+  private:
+    void check_writers(SimulatedJob& job, const std::string& when);
+    void check_transition(SimulatedJob& job, const statemachine::Event& event);
+    void check_handover(SimulatedJob& job);
+    void check_commands(const eventlog::Record& record);
+    void check_job_end(SimulatedJob& job, const statemachine::Job& state);
+
+    World& world_;
+    eventlog::Seq last_seq_ = 0;
+    /// Command ids whose facts are complete: none may come again.
+    std::set<Uuid> commands_;
+    Uuid last_command_;
+};
+
+}  // namespace drover::sim

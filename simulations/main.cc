@@ -1,0 +1,112 @@
+// drover-sim: the command line of the simulator.
+#include "simulations/report.h"
+#include "simulations/world.h"
+
+#include <chrono>
+#include <cstdio>
+#include <iostream>
+
+#include <CLI/CLI.hpp>
+
+namespace {
+
+using namespace drover::sim;
+
+struct Arguments {
+    std::uint64_t seed = 1;
+    std::string seeds = "1..20";
+    std::uint32_t jobs = 10;
+    std::string faults = "default";
+    std::string only;
+    double days = 0;
+};
+
+Options options_of(const Arguments& arguments, std::uint64_t seed) {
+    const auto day = static_cast<Micros>(arguments.days * 86'400.0 * 1e6);
+    Options options = draw_options(seed, arguments.jobs, *profile_from(arguments.faults), day);
+    if (arguments.only == "none") options.no_faults_at_all = true;
+    std::size_t at = 0;
+    while (arguments.only != "none" && at < arguments.only.size()) {
+        const std::size_t comma = std::min(arguments.only.find(',', at), arguments.only.size());
+        options.only_faults.insert(
+            static_cast<std::uint32_t>(std::stoul(arguments.only.substr(at, comma - at))));
+        at = comma + 1;
+    }
+    return options;
+}
+
+void add_common(CLI::App& command, Arguments& arguments) {
+    command.add_option("--jobs", arguments.jobs, "jobs of the wave")->check(CLI::Range(1, 100'000));
+    command.add_option("--faults", arguments.faults, "none, default or harsh")
+        ->check(CLI::IsMember({"none", "default", "harsh"}));
+    command.add_option("--days", arguments.days, "simulate at least so many days");
+    command.add_option("--only-faults", arguments.only,
+                       "of the drawn faults only these numbers, for example 3,7; or none");
+}
+
+int run_one(const Arguments& arguments) {
+    const Options options = options_of(arguments, arguments.seed);
+    std::cout << options.text() << "\n";
+    const auto began = std::chrono::steady_clock::now();
+    const Outcome outcome = World(options, false).run();
+    print_outcome(options, outcome, std::chrono::steady_clock::now() - began);
+    if (!outcome.violation) return 0;
+    print_shortest(options, outcome);
+    return 1;
+}
+
+int run_swarm(const Arguments& arguments) {
+    const std::size_t dots = arguments.seeds.find("..");
+    const std::uint64_t first = std::stoull(arguments.seeds.substr(0, dots));
+    const std::uint64_t last =
+        dots == std::string::npos ? first : std::stoull(arguments.seeds.substr(dots + 2));
+    Swarm swarm;
+    for (std::uint64_t seed = first; seed <= last; ++seed) {
+        const Options options = options_of(arguments, seed);
+        const Outcome outcome = World(options, false).run();
+        swarm.add(outcome);
+        if (!outcome.violation) continue;
+        std::cout << options.text() << "\n";
+        print_violation(options, outcome);
+        print_shortest(options, outcome);
+        return 1;
+    }
+    swarm.print();
+    return 0;
+}
+
+int explain(const Arguments& arguments) {
+    const Options options = options_of(arguments, arguments.seed);
+    std::cout << options.text() << "\n";
+    const Outcome outcome = World(options, true).run();
+    print_timeline(outcome);
+    return outcome.violation ? 1 : 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+    CLI::App app("drover-sim: whole migrations in virtual time, with everything that goes wrong");
+    app.require_subcommand(1);
+    Arguments arguments;
+    CLI::App* run = app.add_subcommand("run", "one seed: its options, its verdict, its trace hash");
+    run->add_option("--seed", arguments.seed)->required();
+    add_common(*run, arguments);
+    CLI::App* swarm = app.add_subcommand("swarm", "many seeds, until one breaks a rule");
+    swarm->add_option("--seeds", arguments.seeds, "A..B, both included")->required();
+    add_common(*swarm, arguments);
+    CLI::App* told = app.add_subcommand("explain", "the timeline of one seed");
+    told->add_option("--seed", arguments.seed)->required();
+    add_common(*told, arguments);
+    try {
+        app.parse(argc, argv);
+        if (run->parsed()) return run_one(arguments);
+        if (swarm->parsed()) return run_swarm(arguments);
+        return explain(arguments);
+    } catch (const CLI::ParseError& error) {
+        return app.exit(error) == 0 ? 0 : 2;
+    } catch (const std::exception& error) {
+        std::cerr << "drover-sim: " << error.what() << "\n";
+        return 2;
+    }
+}

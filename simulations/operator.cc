@@ -1,0 +1,261 @@
+#include "simulations/operator.h"
+
+#include "base/sha256.h"
+#include "statemachine/outstanding.h"
+
+#include <algorithm>
+
+namespace drover::sim {
+namespace {
+
+using statemachine::Phase;
+
+constexpr Micros second = 1'000'000;
+constexpr Micros answer_time_max = 10 * second;
+constexpr std::uint32_t retries_max = 6;
+constexpr const char* loss = "I accept that what the target took is lost";
+
+}  // namespace
+
+Operator::Operator(World& world, Dice dice)
+    : world_(world),
+      dice_(dice) {}
+
+Uuid Operator::fresh_id() {
+    Uuid id;
+    for (std::size_t i = 0; i < id.data.size(); ++i)
+        id.data.at(i) = static_cast<std::uint8_t>(dice_.next());
+    return id;
+}
+
+void Operator::look_after(SimulatedJob& job, Micros delay) {
+    if (job.look_pending || job.done) return;
+    job.look_pending = true;
+    world_.scheduler.after(delay, [this, &job] {
+        job.look_pending = false;
+        look(job);
+    });
+}
+
+void Operator::ask(orchestrator::Submission submission, OrchestratorHost::Heard heard) {
+    send(std::make_shared<orchestrator::Submission>(std::move(submission)),
+         std::make_shared<bool>(false), heard);
+}
+
+/// The same request under the same id until somebody answers.
+void Operator::send(const std::shared_ptr<orchestrator::Submission>& submission,
+                    const std::shared_ptr<bool>& answered, const OrchestratorHost::Heard& heard) {
+    world_.server->request(*submission,
+                           [answered, heard](const Result<orchestrator::Answer>& answer) {
+                               if (!std::exchange(*answered, true)) heard(answer);
+                           });
+    world_.scheduler.after(answer_time_max, [this, submission, answered, heard] {
+        if (!*answered) send(submission, answered, heard);
+    });
+}
+
+void Operator::wish(SimulatedJob& job, statemachine::Wish wish, const std::string& reason) {
+    job.request_pending = true;
+    orchestrator::JobCommand command;
+    command.job = job.name;
+    command.command.command_id = fresh_id();
+    command.command.actor = "operator:ann";
+    command.command.reason = reason;
+    world_.note("operator", "job " + job.name + ": " + std::string(action_of(wish)));
+    command.command.wish = std::move(wish);
+    const Uuid id = command.command.command_id;
+    ask({std::move(command), sha256(id.view())},
+        [this, &job, id](const Result<orchestrator::Answer>& answer) {
+            job.request_pending = false;
+            if (answer && answer->event_count > 0) acknowledged_.push_back({id, *answer});
+            if (!answer) ++world_.coverage.refusals[std::string(answer.error().id())];
+            const bool refused = !answer || answer->rejected;
+            if (answer && answer->rejected) {
+                ++world_.coverage.refusals[answer->rejected->id];
+                world_.note("operator", "job " + job.name + ": refused, " + answer->rejected->id);
+            }
+            look_after(job, refused ? dice_.between(5, 30) * second : second);
+        });
+}
+
+void Operator::look(SimulatedJob& job) {
+    if (job.done || job.request_pending) return;
+    const Micros now = world_.scheduler.now();
+    if (world_.server->core() == nullptr) return look_after(job, 2 * second);
+    const statemachine::Job* state = world_.state_of(job);
+    if (state == nullptr) {
+        if (now < job.script.plan_at) return look_after(job, job.script.plan_at - now);
+        return wish(job, statemachine::Plan{job.spec});
+    }
+    if (is_final(state->phase)) {
+        const bool target_is_gone = job.target_lost;
+        if (target_is_gone || statemachine::outstanding(*state).empty()) {
+            job.done = true;
+            return;
+        }
+        return look_after(job, 30 * second);
+    }
+    if (make_mischief(job, *state) || help(job, *state)) return;
+    act_by_phase(job, *state);
+}
+
+/// True if something was done about a job that does not go on by itself.
+bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
+    const Micros stuck = world_.scheduler.now() - job.phase_since;
+    if (state.quarantined) {
+        wish(job, statemachine::LiftQuarantine{}, "looked at it");
+        return true;
+    }
+    const bool before_target = statemachine::is_in_cutover(state.phase) && !state.activate_derived;
+    if (state.parked) {
+        if (before_target && (job.retries >= retries_max || state.fence_breached)) {
+            job.retries = 0;
+            wish(job, statemachine::Rollback{});
+        } else if (statemachine::is_in_cutover(state.phase) && job.retries >= 4 * retries_max) {
+            job.retries = 0;
+            wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
+        } else {
+            ++job.retries;
+            wish(job, statemachine::Retry{});
+        }
+        return true;
+    }
+    if (state.paused) {
+        if (state.phase == Phase::activating || dice_.one_in(3)) {
+            wish(job, statemachine::Resume{});
+            return true;
+        }
+        look_after(job, 10 * second);
+        return true;
+    }
+    if (state.phase == Phase::rolling_back && job.target_lost && stuck > 120 * second &&
+        !state.target_stop_confirmed) {
+        wish(job, statemachine::ConfirmTargetStopped{"the machine was scrapped"});
+        return true;
+    }
+    const bool waits_for_target =
+        state.phase == Phase::activating || state.phase == Phase::validating;
+    if (job.target_lost && waits_for_target && stuck > 120 * second) {
+        wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
+        return true;
+    }
+    if (job.target_lost && (state.phase == Phase::ready || state.phase == Phase::mirroring ||
+                            state.phase == Phase::syncing || state.phase == Phase::armed ||
+                            state.phase == Phase::planned || state.phase == Phase::blocked ||
+                            state.phase == Phase::rolled_back)) {
+        wish(job, statemachine::Cancel{});
+        return true;
+    }
+    return false;
+}
+
+void Operator::act_by_phase(SimulatedJob& job, const statemachine::Job& state) {
+    const Micros now = world_.scheduler.now();
+    switch (state.phase) {
+        case Phase::blocked:
+            return wish(job, statemachine::Preflight{});
+        case Phase::ready:
+            return wish(job, statemachine::Start{});
+        case Phase::syncing:
+            if (now < job.script.cutover_at) return look_after(job, job.script.cutover_at - now);
+            if (state.data_state != DataState::in_sync) return look_after(job, 20 * second);
+            if (job.script.arms) {
+                statemachine::Arm arm;
+                arm.at_micros = world_.server->clock.wall_micros() + 30 * second;
+                arm.pause_before_activate = job.script.pauses;
+                return wish(job, arm);
+            }
+            return wish(job, statemachine::Cutover{std::nullopt, std::nullopt, job.script.pauses});
+        case Phase::armed:
+            if (now - job.phase_since < 120 * second) return look_after(job, 30 * second);
+            return wish(job, statemachine::Cutover{});
+        case Phase::holding:
+            return decide_hold(job, state);
+        case Phase::validating:
+            if (now - job.phase_since > 300 * second)
+                return wish(job, statemachine::WaiveValidation{}, "it works, I tried");
+            return look_after(job, 60 * second);
+        case Phase::rolled_back:
+            if (job.script.cancels) return wish(job, statemachine::Cancel{});
+            return wish(job, statemachine::Resync{loss});
+        case Phase::planned:
+        case Phase::mirroring:
+        case Phase::testing:
+        case Phase::fencing:
+        case Phase::draining:
+        case Phase::verifying:
+        case Phase::activating:
+        case Phase::rolling_back:
+        case Phase::reverse_draining:
+        case Phase::reverse_verifying:
+        case Phase::committed:
+        case Phase::cancelled:
+            // It goes on by itself; this look is only in case it does not.
+            return look_after(job, 60 * second);
+    }
+}
+
+void Operator::decide_hold(SimulatedJob& job, const statemachine::Job& state) {
+    const Micros held = world_.scheduler.now() - job.phase_since;
+    if (held < job.script.decide_after) return look_after(job, job.script.decide_after - held);
+    const bool rolls_back = job.rollbacks_done < job.script.rollbacks || state.fence_breached ||
+                            state.fence_broken || job.target_lost;
+    if (rolls_back) {
+        ++job.rollbacks_done;
+        return wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
+    }
+    wish(job, statemachine::Commit{job.name});
+}
+
+bool Operator::make_mischief(SimulatedJob& job, const statemachine::Job& state) {
+    if (world_.options.mischief == 0 || world_.scheduler.now() > world_.calm_at) return false;
+    if (!dice_.one_in(world_.options.mischief)) return false;
+    switch (dice_.below(13)) {
+        case 0:
+            wish(job, statemachine::Pause{}, "lunch");
+            break;
+        case 1:
+            wish(job, statemachine::Park{}, "not now");
+            break;
+        case 2:
+            wish(job, statemachine::Rollback{statemachine::RollbackMode::discard,
+                                             dice_.one_in(2) ? loss : std::string()});
+            break;
+        case 3:
+            wish(job, statemachine::Throttle{Limits{static_cast<std::uint64_t>(
+                          dice_.one_in(2) ? 0 : dice_.between(1, 10) * 1'000'000)}});
+            break;
+        case 4:
+            wish(job, statemachine::Disarm{});
+            break;
+        case 5:
+            wish(job, statemachine::Commit{dice_.one_in(2) ? job.name : "another"});
+            break;
+        case 6:
+            wish(job, statemachine::Cutover{});
+            break;
+        case 7:
+            wish(job, statemachine::Preflight{});
+            break;
+        case 8:
+            if (!dice_.one_in(6)) return false;
+            wish(job, statemachine::Cancel{});
+            break;
+        case 9:
+            wish(job, statemachine::Resync{});
+            break;
+        case 10:
+            wish(job, statemachine::TestStart{});
+            break;
+        case 11:
+            wish(job, statemachine::DeleteData{job.name});
+            break;
+        default:
+            wish(job, statemachine::Rollback{statemachine::RollbackMode::keep, loss});
+            break;
+    }
+    (void)state;
+    return true;
+}
+
+}  // namespace drover::sim

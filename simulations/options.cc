@@ -1,0 +1,76 @@
+#include "simulations/options.h"
+
+#include <algorithm>
+#include <sstream>
+
+namespace drover::sim {
+namespace {
+
+constexpr Micros second = 1'000'000;
+constexpr Micros minute = 60 * second;
+
+}  // namespace
+
+Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults, Micros day) {
+    Dice dice(seed ^ 0x0b7104aULL);
+    Options options;
+    options.seed = seed;
+    options.jobs = jobs;
+    options.faults = faults;
+    options.wave_time = dice.between(10, 60) * minute;
+    options.day = day;
+    options.churn_every = day != 0 ? 90 * minute : dice.between(20, 600) * second;
+    options.blocks = static_cast<std::uint32_t>(dice.between(4, 24));
+    options.disks = static_cast<std::uint32_t>(dice.between(1, 2));
+    options.shuffle = dice.one_in(2);
+    options.idle_pause_ms = dice.between(50, 2'000) * 100;
+    options.weather.latency_max = dice.one_in(4) ? 200'000 : 2'000;
+    options.weather.bytes_per_s = dice.one_in(8) ? 1'000'000 : 100'000'000;
+    if (dice.one_in(3)) options.sync_time_max = 20'000;
+    if (dice.one_in(6)) options.io_time_max = 10'000;
+    const bool harsh = faults == FaultProfile::harsh;
+    const std::int64_t per_job = harsh ? 6 : 1;
+    options.fault_count = static_cast<std::uint32_t>(
+        std::min<std::int64_t>(dice.between(3, 12) + dice.between(0, per_job * jobs), 400));
+    options.mischief =
+        static_cast<std::uint32_t>(harsh ? dice.between(4, 12) : dice.between(12, 60));
+    if (dice.one_in(harsh ? 2 : 5)) options.weather.reset_one_in = 2'000;
+    if (faults == FaultProfile::none) {
+        options.fault_count = 0;
+        options.mischief = 0;
+        options.weather.reset_one_in = 0;
+    }
+    return options;
+}
+
+std::string Options::text() const {
+    std::ostringstream out;
+    out << "seed " << seed << ", " << jobs << " jobs of " << disks << " disk(s) of " << blocks
+        << " blocks, faults " << sim::name_of(faults) << " (" << fault_count << " drawn), wave of "
+        << wave_time / minute << " min, a burst of writes every " << churn_every / second
+        << " s, latency up to " << weather.latency_max << " us, " << weather.bytes_per_s
+        << " bytes/s, sync up to " << sync_time_max << " us, disk calls up to " << io_time_max
+        << " us, idle pause " << idle_pause_ms << " ms" << (shuffle ? ", threads shuffled" : "");
+    if (mischief != 0) out << ", mischief in one look of " << mischief;
+    return out.str();
+}
+
+std::string_view name_of(FaultProfile profile) {
+    switch (profile) {
+        case FaultProfile::none:
+            return "none";
+        case FaultProfile::standard:
+            return "default";
+        case FaultProfile::harsh:
+            return "harsh";
+    }
+    return "unknown";
+}
+
+std::optional<FaultProfile> profile_from(std::string_view name) {
+    for (const auto profile : {FaultProfile::none, FaultProfile::standard, FaultProfile::harsh})
+        if (name_of(profile) == name) return profile;
+    return std::nullopt;
+}
+
+}  // namespace drover::sim

@@ -1,0 +1,249 @@
+#include "simulations/scheduler.h"
+
+#include "base/assert.h"
+
+#include <algorithm>
+#include <utility>
+
+namespace drover::sim {
+namespace {
+
+constexpr std::size_t stack_bytes = 256U << 10;
+constexpr std::size_t stacks_grown_at_once = 16;
+
+Scheduler* the_scheduler = nullptr;
+
+}  // namespace
+
+std::uint64_t Dice::next() {
+    state_ += 0x9e3779b97f4a7c15ULL;
+    std::uint64_t z = state_;
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9ULL;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebULL;
+    return z ^ (z >> 31);
+}
+
+class Fiber : public std::enable_shared_from_this<Fiber> {
+  public:
+    Fiber(ProcessId a_process, std::function<void()> a_body)
+        : process(a_process),
+          body(std::move(a_body)) {}
+
+    const ProcessId process;
+    std::function<void()> body;  ///< empty once it runs
+    boost::context::fiber stack;
+    boost::context::fiber resumer;
+    std::uint64_t wait = 0;  ///< counts its waits
+    bool waiting = false;
+    bool woken = false;
+    bool killed = false;
+    bool unwinding = false;
+    bool done = false;
+    std::vector<Scheduler::Waiter> joining;
+};
+
+Scheduler::Scheduler(std::uint64_t seed, bool shuffle)
+    : dice_(seed),
+      shuffle_(shuffle),
+      stacks_(stack_bytes, stacks_grown_at_once) {
+    DROVER_ASSERT(the_scheduler == nullptr);
+    the_scheduler = this;
+}
+
+Scheduler::~Scheduler() {
+    std::vector<ProcessId> left;
+    for (const auto& [process, fibers] : processes_) left.push_back(process);
+    for (const ProcessId process : left) kill(process);
+    the_scheduler = nullptr;
+}
+
+Scheduler& Scheduler::current() {
+    DROVER_ASSERT(the_scheduler != nullptr);
+    return *the_scheduler;
+}
+
+void Scheduler::at(Micros when, std::function<void()> call) {
+    timers_.push({std::max(when, now_), ++order_, std::move(call), {}});
+}
+
+ProcessId Scheduler::new_process() {
+    const ProcessId process = next_process_++;
+    processes_[process];
+    return process;
+}
+
+bool Scheduler::is_alive(ProcessId process) const {
+    return processes_.contains(process);
+}
+
+ProcessId Scheduler::running_process() const {
+    return running_ != nullptr ? running_->process : no_process;
+}
+
+std::shared_ptr<Fiber> Scheduler::spawn(ProcessId process, std::function<void()> body) {
+    auto fiber = std::make_shared<Fiber>(process, std::move(body));
+    const auto found = processes_.find(process);
+    if (found == processes_.end()) {
+        fiber->done = true;
+        return fiber;
+    }
+    // The ended ones are dropped now and then, not one by one.
+    auto& fibers = found->second;
+    if (fibers.size() >= 16 && std::has_single_bit(fibers.size()))
+        std::erase_if(fibers, [](const auto& old) { return old->done; });
+    fibers.push_back(fiber);
+    ready_.push_back(fiber);
+    return fiber;
+}
+
+void Scheduler::resume(const std::shared_ptr<Fiber>& fiber) {
+    if (fiber->done) return;
+    ++steps_;
+    Fiber* const before = std::exchange(running_, fiber.get());
+    if (fiber->body) {
+        Fiber& self = *fiber;
+        self.stack = boost::context::fiber(
+            std::allocator_arg, stacks_, [&self](boost::context::fiber&& resumer) {
+                self.resumer = std::move(resumer);
+                try {
+                    // The closure ends with the thread, on its own stack.
+                    const auto body = std::exchange(self.body, nullptr);
+                    body();
+                } catch (const Killed&) {
+                }
+                self.done = true;
+                return std::move(self.resumer);
+            });
+    }
+    fiber->stack = std::move(fiber->stack).resume();
+    running_ = before;
+    if (!fiber->done) return;
+    for (const Waiter& waiter : std::exchange(fiber->joining, {})) wake(waiter);
+}
+
+void Scheduler::unwind(const std::shared_ptr<Fiber>& fiber) {
+    if (fiber->done || fiber->unwinding) return;
+    fiber->killed = true;
+    if (fiber->body) {
+        fiber->done = true;
+        fiber->body = nullptr;
+        return;
+    }
+    resume(fiber);
+    DROVER_ASSERT(fiber->done);
+}
+
+void Scheduler::kill(ProcessId process) {
+    const auto found = processes_.find(process);
+    if (found == processes_.end()) return;
+    const auto fibers = std::move(found->second);
+    processes_.erase(found);
+    const bool own = running_ != nullptr && running_->process == process;
+    for (auto fiber = fibers.rbegin(); fiber != fibers.rend(); ++fiber) {
+        (*fiber)->killed = true;
+        if (fiber->get() != running_) unwind(*fiber);
+    }
+    if (own) check_killed();
+}
+
+void Scheduler::check_killed() {
+    if (running_ == nullptr || !running_->killed || running_->unwinding) return;
+    running_->unwinding = true;
+    throw Killed();
+}
+
+std::shared_ptr<Fiber> Scheduler::take_ready() {
+    if (shuffle_ && ready_.size() > 1)
+        std::swap(ready_.front(), ready_[dice_.below(ready_.size())]);
+    auto fiber = std::move(ready_.front());
+    ready_.pop_front();
+    return fiber;
+}
+
+void Scheduler::run_until(Micros until) {
+    DROVER_ASSERT(running_ == nullptr);
+    stopped_ = false;
+    while (!stopped_) {
+        if (!ready_.empty()) {
+            auto fiber = take_ready();
+            if (!frozen_.empty() && frozen_.contains(fiber->process))
+                held_back_.push_back(std::move(fiber));
+            else
+                resume(fiber);
+            continue;
+        }
+        if (timers_.empty() || timers_.top().when > until) break;
+        // priority_queue hands out const references only; the top is popped before it is used.
+        Timer timer = std::move(const_cast<Timer&>(timers_.top()));
+        timers_.pop();
+        now_ = timer.when;
+        if (timer.call) {
+            ++steps_;
+            timer.call();
+            continue;
+        }
+        const auto fiber = timer.waiter.fiber.lock();
+        if (fiber && fiber->waiting && fiber->wait == timer.waiter.wait) {
+            fiber->waiting = false;
+            ready_.push_back(fiber);
+        }
+    }
+    if (!stopped_ && until != never) now_ = std::max(now_, until);
+}
+
+void Scheduler::thaw(ProcessId process) {
+    if (frozen_.erase(process) == 0) return;
+    for (auto& fiber : std::exchange(held_back_, {})) {
+        if (fiber->process == process)
+            ready_.push_back(std::move(fiber));
+        else
+            held_back_.push_back(std::move(fiber));
+    }
+}
+
+Scheduler::Waiter Scheduler::next_wait() const {
+    if (running_ == nullptr) return {};
+    return {running_->weak_from_this(), running_->wait + 1};
+}
+
+bool Scheduler::wake(const Waiter& waiter) {
+    const auto fiber = waiter.fiber.lock();
+    if (!fiber || !fiber->waiting || fiber->wait != waiter.wait) return false;
+    fiber->waiting = false;
+    fiber->woken = true;
+    ready_.push_back(fiber);
+    return true;
+}
+
+bool Scheduler::wait(Micros deadline) {
+    if (running_ == nullptr || running_->unwinding) return false;
+    check_killed();
+    Fiber& self = *running_;
+    ++self.wait;
+    self.waiting = true;
+    self.woken = false;
+    if (deadline != never)
+        timers_.push({std::max(deadline, now_), ++order_, {}, {self.weak_from_this(), self.wait}});
+    self.resumer = std::move(self.resumer).resume();
+    self.waiting = false;
+    check_killed();
+    return self.woken;
+}
+
+void Scheduler::sleep(Micros time) {
+    (void)wait(now_ + time);
+}
+
+void Scheduler::join(const std::shared_ptr<Fiber>& fiber) {
+    if (running_ == nullptr || running_->unwinding) {
+        // A dying process's destructors wait for threads that have to die first.
+        if (fiber->killed || !is_alive(fiber->process)) unwind(fiber);
+        return;
+    }
+    while (!fiber->done) {
+        fiber->joining.push_back(next_wait());
+        (void)wait(never);
+    }
+}
+
+}  // namespace drover::sim
