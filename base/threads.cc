@@ -16,10 +16,11 @@ void Condition::notify_all() {
     native_.notify_all();
 }
 
-void Condition::wait(std::unique_lock<Mutex>& lock) {
+bool Condition::wait(std::unique_lock<Mutex>& lock) {
     std::unique_lock native(lock.mutex()->native_, std::adopt_lock);
     native_.wait(native);
     native.release();
+    return true;
 }
 
 bool Condition::wait_until(std::unique_lock<Mutex>& lock, SteadyMillis deadline_ms) {

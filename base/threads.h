@@ -38,14 +38,16 @@ class Condition {
 
     void notify_all();
 
-    /// May return early, as every condition variable.
-    void wait(std::unique_lock<Mutex>& lock);
+    /// May return early, as every condition variable. False only in a simulated process that was
+    /// killed: nobody will ever notify it.
+    bool wait(std::unique_lock<Mutex>& lock);
     /// False once `deadline_ms` (of monotonic_ms()) has passed.
     bool wait_until(std::unique_lock<Mutex>& lock, SteadyMillis deadline_ms);
 
     template <class Predicate>
     void wait(std::unique_lock<Mutex>& lock, Predicate ready) {
-        while (!ready()) wait(lock);
+        while (!ready())
+            if (!wait(lock)) return;
     }
 
     /// What `ready` says in the end.

@@ -120,11 +120,10 @@ void Source::note_failure(const Error& error) {
 
 Result<> Source::connect_and_serve() {
     TRY(PeerLinks links, job_.config.dial());
-    if (!job_.wishes.attach(*links.control, *links.bulk)) return {};
+    const Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
+    if (job_.wishes.stopped()) return {};
     PeerChannel control(*links.control, job_.config.ack_timeout_ms);
-    const auto served = serve(control, *links.bulk);
-    job_.wishes.detach();
-    return served;
+    return serve(control, *links.bulk);
 }
 
 Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {

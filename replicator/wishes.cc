@@ -134,18 +134,17 @@ bool Wishes::is_over(std::uint64_t serial) const {
     return stopped_ || desired_.ticket.serial != serial;
 }
 
-bool Wishes::attach(wire::Link& control, wire::Link& bulk) {
-    const std::lock_guard lock(mutex_);
-    if (stopped_) return false;
-    control_ = &control;
-    bulk_ = &bulk;
-    return true;
+Wishes::Attachment::Attachment(Wishes& wishes, wire::Link& control, wire::Link& bulk)
+    : wishes_(wishes) {
+    const std::lock_guard lock(wishes_.mutex_);
+    wishes_.control_ = &control;
+    wishes_.bulk_ = &bulk;
 }
 
-void Wishes::detach() {
-    const std::lock_guard lock(mutex_);
-    control_ = nullptr;
-    bulk_ = nullptr;
+Wishes::Attachment::~Attachment() {
+    const std::lock_guard lock(wishes_.mutex_);
+    wishes_.control_ = nullptr;
+    wishes_.bulk_ = nullptr;
 }
 
 void Wishes::note_pass_begun() {

@@ -50,9 +50,17 @@ class Wishes {
     /// True once the connection of a ticket with this serial must not be used any more.
     [[nodiscard]] bool is_over(std::uint64_t serial) const;
 
-    /// Links that stop() and update() may abort. False (and both aborted) if already stopped.
-    [[nodiscard]] bool attach(wire::Link& control, wire::Link& bulk);
-    void detach();
+    /// While it lives, stop() and update() may abort these links.
+    class Attachment {
+      public:
+        Attachment(Wishes& wishes, wire::Link& control, wire::Link& bulk);
+        ~Attachment();
+        Attachment(const Attachment&) = delete;
+        Attachment& operator=(const Attachment&) = delete;
+
+      private:
+        Wishes& wishes_;
+    };
 
     void note_pass_begun();
     /// `backlog_bytes` as measured by the pass that began last; nullopt if it says nothing yet.

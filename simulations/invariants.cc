@@ -33,6 +33,17 @@ void Invariants::on_fact(const eventlog::Record& record, const orchestrator::Fac
     check_transition(world_.jobs.at(known->second), *event);
 }
 
+void Invariants::on_started(const OrchestratorHost& server) {
+    check_log(server, "after a start");
+    // The start itself is a fact that nobody could listen to yet.
+    const eventlog::Seq seq = server.core()->state().seq;
+    if (seq < last_seq_ + 1)
+        world_.violate("what was durable is found again", "the log ends at " + std::to_string(seq) +
+                                                              " after a start, it had reached " +
+                                                              std::to_string(last_seq_));
+    last_seq_ = seq;
+}
+
 /// The facts of one command stand together, once.
 void Invariants::check_commands(const eventlog::Record& record) {
     if (record.command_id.is_zero() || record.command_id == last_command_) return;

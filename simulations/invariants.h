@@ -17,6 +17,8 @@ class Invariants {
 
     /// A fact became durable and is applied.
     void on_fact(const eventlog::Record& record, const orchestrator::Fact& fact);
+    /// An orchestrator has replayed the log.
+    void on_started(const OrchestratorHost& server);
     /// A message is about to leave an orchestrator.
     void on_send(const OrchestratorHost& from, const std::string& machine,
                  const OrchestratorMessage& message);

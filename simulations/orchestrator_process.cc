@@ -139,6 +139,7 @@ Result<> OrchestratorHost::Run::serve() {
             if (host_.on_fact) host_.on_fact(record, fact);
         });
     core_->engine().on_submit([this] { wake(); });
+    if (host_.on_started) host_.on_started();
     host_.take_address();
     next_tick_ = scheduler.now();
     for (;;) {

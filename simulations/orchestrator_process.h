@@ -45,6 +45,8 @@ class OrchestratorHost {
 
     /// Called in order for every event that became durable, before its effects.
     std::function<void(const eventlog::Record&, const orchestrator::Fact&)> on_fact;
+    /// Called when a process has replayed the log and takes up its work.
+    std::function<void()> on_started;
     /// Called for every message that leaves for an agent.
     std::function<void(const std::string& agent, const OrchestratorMessage&)> on_send;
 

@@ -234,12 +234,15 @@ void Scheduler::sleep(Micros time) {
     (void)wait(now_ + time);
 }
 
+bool Scheduler::end_if_dying(const std::shared_ptr<Fiber>& fiber) {
+    if (!fiber->killed && is_alive(fiber->process)) return false;
+    unwind(fiber);
+    return true;
+}
+
 void Scheduler::join(const std::shared_ptr<Fiber>& fiber) {
-    if (running_ == nullptr || running_->unwinding) {
-        // A dying process's destructors wait for threads that have to die first.
-        if (fiber->killed || !is_alive(fiber->process)) unwind(fiber);
-        return;
-    }
+    // A dying process's destructors wait for threads that have to die first.
+    if (running_ == nullptr || running_->unwinding) return (void)end_if_dying(fiber);
     while (!fiber->done) {
         fiber->joining.push_back(next_wait());
         (void)wait(never);

@@ -108,6 +108,9 @@ class Scheduler {
     /// Blocks until `fiber` has ended.
     void join(const std::shared_ptr<Fiber>& fiber);
 
+    /// True, once it has ended, for a fiber of a process that was killed.
+    bool end_if_dying(const std::shared_ptr<Fiber>& fiber);
+
     /// Names one wait of one fiber, so that a late wake-up cannot end another one.
     struct Waiter {
         std::weak_ptr<Fiber> fiber;

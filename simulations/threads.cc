@@ -67,8 +67,8 @@ void Condition::notify_all() {
     for (const Scheduler::Waiter& waiter : waiting) (void)Scheduler::current().wake(waiter);
 }
 
-void Condition::wait(std::unique_lock<Mutex>& lock) {
-    (void)wait_until(lock, sim::never / 1000 + 1);
+bool Condition::wait(std::unique_lock<Mutex>& lock) {
+    return wait_until(lock, sim::never / 1000 + 1);
 }
 
 bool Condition::wait_until(std::unique_lock<Mutex>& lock, SteadyMillis deadline_ms) {
@@ -85,7 +85,11 @@ Thread::Thread(Body body)
           Scheduler::current().spawn(Scheduler::current().running_process(), std::move(body))) {}
 
 bool Thread::joinable() const {
-    return simulated_ != nullptr;
+    if (simulated_ == nullptr) return false;
+    // In a dying process nobody joins in order any more, but its threads have to end before what
+    // they use does.
+    const auto fiber = std::static_pointer_cast<Fiber>(simulated_);
+    return !Scheduler::current().end_if_dying(fiber);
 }
 
 void Thread::join() {

@@ -65,6 +65,7 @@ World::World(const Options& drawn, bool tracing)
     server->on_send = [this](const std::string& machine, const OrchestratorMessage& message) {
         invariants_->on_send(*server, machine, message);
     };
+    server->on_started = [this] { invariants_->on_started(*server); };
     jobs.resize(options.jobs);
     for (std::uint32_t index = 0; index < options.jobs; ++index) build_job(index);
     calm_at = options.wave_time + 16 * minute;
@@ -145,22 +146,28 @@ void World::build_job(std::uint32_t index) {
     job.script.cancels = job.script.rollbacks > 0 && own.one_in(2);
 }
 
+/// The token first; once that is answered, the certificate.
+void World::enrol(const AgentHost& host, const Hash& token, orchestrator::RegistryWish wish,
+                  const Hash& id) {
+    const bool is_token = std::holds_alternative<orchestrator::CreateToken>(wish);
+    const orchestrator::RegistryCommand command{*Uuid::from(ByteView(id.data).first(16)),
+                                                "operator:ann", std::move(wish)};
+    operator_->ask(
+        {command, id}, [this, &host, token, is_token](const Result<orchestrator::Answer>&) {
+            if (!is_token) return;
+            const std::string& name = host.options.name;
+            enrol(host, token, orchestrator::Enrol{name, token, token, {}}, sha256(token.view()));
+        });
+}
+
 /// Every agent gets its certificate before the wave, as in life.
 void World::enrol_all() {
     for (SimulatedJob& job : jobs) {
         for (AgentHost* host : {job.source.get(), job.target.get()}) {
             host->enrol();
             const Hash token = sha256(as_bytes(host->options.name));
-            const auto ask = [this](orchestrator::RegistryWish wish, const Hash& id) {
-                const orchestrator::RegistryCommand command{
-                    *Uuid::from(ByteView(id.data).first(16)), "operator:ann", std::move(wish)};
-                operator_->ask({command, id}, [](const Result<orchestrator::Answer>&) {});
-            };
-            ask(orchestrator::CreateToken{host->options.name, token, 7 * 86'400}, token);
-            scheduler.after(second, [ask, host, token] {
-                ask(orchestrator::Enrol{host->options.name, token, token, {}},
-                    sha256(token.view()));
-            });
+            enrol(*host, token, orchestrator::CreateToken{host->options.name, token, 7 * 86'400},
+                  token);
         }
         const agent::ExposureStore exposures(
             agent::StatePaths{job.target_machine->state_root()}.exposures());
@@ -348,10 +355,11 @@ void World::adopt_server(OrchestratorHost& other) {
     other.on_send = [this, &other](const std::string& machine, const OrchestratorMessage& message) {
         invariants_->on_send(other, machine, message);
     };
-    if (other.volume == volume)
-        other.on_fact = [this](const eventlog::Record& record, const orchestrator::Fact& fact) {
-            on_fact(record, fact);
-        };
+    if (other.volume != volume) return;
+    other.on_started = [this, &other] { invariants_->on_started(other); };
+    other.on_fact = [this](const eventlog::Record& record, const orchestrator::Fact& fact) {
+        on_fact(record, fact);
+    };
 }
 
 std::uint64_t World::add_trouble(Trouble trouble) {

@@ -151,6 +151,8 @@ class World {
 
     void build_job(std::uint32_t index);
     void enrol_all();
+    void enrol(const AgentHost& host, const Hash& token, orchestrator::RegistryWish wish,
+               const Hash& id);
     void on_step(std::string_view name);
     [[nodiscard]] Result<> on_attempt(std::string_view operation, std::string_view path);
     void on_fact(const eventlog::Record& record, const orchestrator::Fact& fact);
