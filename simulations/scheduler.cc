@@ -138,12 +138,20 @@ void Scheduler::kill(ProcessId process) {
     if (found == processes_.end()) return;
     const auto fibers = std::move(found->second);
     processes_.erase(found);
-    const bool own = running_ != nullptr && running_->process == process;
-    for (auto fiber = fibers.rbegin(); fiber != fibers.rend(); ++fiber) {
-        (*fiber)->killed = true;
-        if (fiber->get() != running_) unwind(*fiber);
+    for (const auto& fiber : fibers) fiber->killed = true;
+    dying_.insert(dying_.end(), fibers.begin(), fibers.end());
+    // The caller goes first, if it is one of them: the others may wait for its end.
+    check_killed();
+    reap();
+}
+
+/// Ends the fibers of killed processes, the newest first.
+void Scheduler::reap() {
+    while (!dying_.empty()) {
+        const auto fiber = std::move(dying_.back());
+        dying_.pop_back();
+        unwind(fiber);
     }
-    if (own) check_killed();
 }
 
 void Scheduler::check_killed() {
@@ -164,6 +172,7 @@ void Scheduler::run_until(Micros until) {
     DROVER_ASSERT(running_ == nullptr);
     stopped_ = false;
     while (!stopped_) {
+        reap();
         if (!ready_.empty()) {
             auto fiber = take_ready();
             if (!frozen_.empty() && frozen_.contains(fiber->process))

@@ -83,7 +83,7 @@ class Scheduler {
     /// A fiber of `process`; runs when its turn comes. Nothing happens for a dead process.
     std::shared_ptr<Fiber> spawn(ProcessId process, std::function<void()> body);
     /// Ends a process at once: its fibers are unwound, the newest first, before this returns. If
-    /// the caller is one of them it does not return.
+    /// the caller is one of them it does not return, and goes first.
     void kill(ProcessId process);
 
     /// SIGSTOP: its fibers do not run, while time and the rest of the world go on.
@@ -138,6 +138,7 @@ class Scheduler {
 
     void resume(const std::shared_ptr<Fiber>& fiber);
     void unwind(const std::shared_ptr<Fiber>& fiber);
+    void reap();
     void check_killed();
     [[nodiscard]] std::shared_ptr<Fiber> take_ready();
 
@@ -150,6 +151,7 @@ class Scheduler {
     ProcessId next_process_ = 1;
     Fiber* running_ = nullptr;
     std::deque<std::shared_ptr<Fiber>> ready_;
+    std::vector<std::shared_ptr<Fiber>> dying_;  ///< killed, to be unwound
     std::set<ProcessId> frozen_;
     std::vector<std::shared_ptr<Fiber>> held_back_;  ///< ready, but frozen
     std::priority_queue<Timer> timers_;

@@ -65,7 +65,7 @@ World::World(const Options& drawn, bool tracing)
     server->on_send = [this](const std::string& machine, const OrchestratorMessage& message) {
         invariants_->on_send(*server, machine, message);
     };
-    server->on_started = [this] { invariants_->on_started(*server); };
+    server->on_started = [this] { on_started(*server); };
     jobs.resize(options.jobs);
     for (std::uint32_t index = 0; index < options.jobs; ++index) build_job(index);
     calm_at = options.wave_time + 16 * minute;
@@ -282,6 +282,20 @@ const statemachine::Job* World::state_of(const SimulatedJob& job) const {
     return entry == nullptr || !entry->job.exists ? nullptr : &entry->job;
 }
 
+/// What became durable in the last moment of an earlier process is seen only now.
+void World::on_started(const OrchestratorHost& orchestrator) {
+    invariants_->on_started(orchestrator);
+    for (const auto& [id, entry] : orchestrator.core()->state().jobs) {
+        const auto named = job_of_name_.find(entry.job.spec.name);
+        if (named == job_of_name_.end()) continue;
+        SimulatedJob& job = jobs[named->second];
+        if (!job.id) job.id = id;
+        job_of_id_[id] = job.index;
+        if (job.id == id) job.phase = entry.job.phase;
+        operator_->look_after(job, second);
+    }
+}
+
 void World::on_fact(const eventlog::Record& record, const orchestrator::Fact& fact) {
     ++facts_;
     mix(static_cast<std::uint64_t>(scheduler.now()));
@@ -356,7 +370,7 @@ void World::adopt_server(OrchestratorHost& other) {
         invariants_->on_send(other, machine, message);
     };
     if (other.volume != volume) return;
-    other.on_started = [this, &other] { invariants_->on_started(other); };
+    other.on_started = [this, &other] { on_started(other); };
     other.on_fact = [this](const eventlog::Record& record, const orchestrator::Fact& fact) {
         on_fact(record, fact);
     };

@@ -155,6 +155,7 @@ class World {
                const Hash& id);
     void on_step(std::string_view name);
     [[nodiscard]] Result<> on_attempt(std::string_view operation, std::string_view path);
+    void on_started(const OrchestratorHost& orchestrator);
     void on_fact(const eventlog::Record& record, const orchestrator::Fact& fact);
     void churn(SimulatedJob& job);
     [[nodiscard]] bool all_over() const;
