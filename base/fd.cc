@@ -33,11 +33,4 @@ Result<> write_all(int fd, ByteView contents, std::string_view path) {
     return {};
 }
 
-Result<> sync_directory(const std::filesystem::path& path) {
-    Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (!fd.valid()) return errno_error(errno, "open", path.native());
-    if (::fsync(fd.get()) != 0) return errno_error(errno, "fsync", path.native());
-    return {};
-}
-
 }  // namespace drover

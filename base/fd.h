@@ -51,9 +51,6 @@ class Fd {
 /// EPERM, unavailable for ENOSPC, EBUSY and EDQUOT, io otherwise. id is "file_error".
 [[nodiscard]] Error errno_error(int number, std::string_view action, std::string_view path);
 
-/// fsync of a directory, so that a created, renamed or removed entry survives.
-[[nodiscard]] Result<> sync_directory(const std::filesystem::path& path);
-
 /// Writes everything or fails; retries short writes and EINTR.
 [[nodiscard]] Result<> write_all(int fd, ByteView contents, std::string_view path);
 

@@ -33,6 +33,13 @@ Result<std::string> read_text(const std::filesystem::path& path, std::size_t siz
     return std::string(as_text(contents));
 }
 
+Result<> sync_directory(const std::filesystem::path& path) {
+    Fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!fd.valid()) return errno_error(errno, "open", path.native());
+    if (::fsync(fd.get()) != 0) return errno_error(errno, "fsync", path.native());
+    return {};
+}
+
 Result<> write_file_durably(const std::filesystem::path& path, ByteView contents, unsigned mode) {
     const std::string temporary = path.native() + ".new";
     {

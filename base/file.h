@@ -29,6 +29,9 @@ namespace drover {
 /// Creates the directory and its parents (mode 0700 for the last) and syncs the parent.
 [[nodiscard]] Result<> make_directory_durably(const std::filesystem::path& path);
 
+/// fsync of a directory, so that a created, renamed or removed entry survives.
+[[nodiscard]] Result<> sync_directory(const std::filesystem::path& path);
+
 /// Paths of the entries of `directory` whose names do not end in ".new" (a write that a crash cut
 /// short), in order. A missing directory has none.
 [[nodiscard]] Result<std::vector<std::filesystem::path>> list_files(

@@ -28,7 +28,7 @@ Error dead() {
 
 Result<Bytes> read_file(const std::filesystem::path& path, std::size_t size_max) {
     auto& files = Environment::current().files;
-    TRY_VOID(Environment::current().attempt("file.read", path.native()));
+    TRY_VOID(Environment::current().attempt("read.file", path.native()));
     const auto file = files.find(path.native());
     if (file == files.end() || !file->second.now) return not_found(path);
     if (file->second.now->size() > size_max)
@@ -72,6 +72,18 @@ Result<> remove_file_durably(const std::filesystem::path& path) {
 
 Result<> make_directory_durably(const std::filesystem::path& path) {
     return Environment::current().attempt("file.write", path.native());
+}
+
+Result<> sync_directory(const std::filesystem::path& path) {
+    Environment& environment = Environment::current();
+    if (!is_alive()) return dead();
+    TRY_VOID(environment.attempt("file.sync", path.native()));
+    const std::string prefix = path.native() + "/";
+    for (auto file = environment.files.lower_bound(prefix);
+         file != environment.files.end() && file->first.starts_with(prefix); ++file)
+        if (file->first.find('/', prefix.size()) == std::string::npos)
+            file->second.durable = file->second.now;
+    return {};
 }
 
 Result<std::vector<std::filesystem::path>> list_files(const std::filesystem::path& directory) {

@@ -83,7 +83,8 @@ void Invariants::on_send(const OrchestratorHost& from, const std::string& machin
                        std::string(name_of(id.kind)) + " was sent to " + machine);
     SimulatedJob* job = world_.job_of(machine);
     if (job == nullptr || id.kind != EffectKind::activate) return;
-    const statemachine::Job* state = world_.state_of(*job);
+    const orchestrator::JobEntry* entry = from.core()->state().find(id.job);
+    const statemachine::Job* state = entry == nullptr ? nullptr : &entry->job;
     const bool proven = state != nullptr && state->fence && state->fence->run == state->run &&
                         !state->proof.empty() && !state->fence_breached;
     if (!proven)

@@ -277,9 +277,17 @@ SimulatedJob* World::job_of(const std::string& machine) {
 }
 
 const statemachine::Job* World::state_of(const SimulatedJob& job) const {
-    if (!job.id || server->core() == nullptr) return nullptr;
-    const orchestrator::JobEntry* entry = server->core()->state().find(*job.id);
-    return entry == nullptr || !entry->job.exists ? nullptr : &entry->job;
+    if (!job.id) return nullptr;
+    const auto in = [&](const OrchestratorHost& host) -> const statemachine::Job* {
+        if (host.volume != volume || host.core() == nullptr) return nullptr;
+        const orchestrator::JobEntry* entry = host.core()->state().find(*job.id);
+        return entry == nullptr || !entry->job.exists ? nullptr : &entry->job;
+    };
+    // While another orchestrator owns the log, it is the one that knows.
+    for (const auto& other : other_servers)
+        if (other->is_running())
+            if (const statemachine::Job* state = in(*other)) return state;
+    return in(*server);
 }
 
 /// What became durable in the last moment of an earlier process is seen only now.
