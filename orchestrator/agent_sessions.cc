@@ -260,7 +260,15 @@ void AgentSessions::take_report(ConnectionId id, const Report& report) {
         return;
     }
     peer.waiting[report.report_id] = report;
-    submit_report(id, report);
+    if (peer.has_deferred(effect.job))
+        peer.deferred.push_back(report.report_id);
+    else
+        submit_report(id, report);
+}
+
+bool AgentSessions::Peer::has_deferred(const JobId& job) const {
+    return std::any_of(deferred.begin(), deferred.end(),
+                       [&](const Uuid& id) { return waiting.at(id).effect.job == job; });
 }
 
 void AgentSessions::submit_report(ConnectionId id, const Report& report) {
@@ -290,7 +298,7 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
     if (!answer || is_quarantined) {
         // Refused for now (volume full, quarantine): not acknowledged, so the agent keeps it, and
         // submitted again at the next tick.
-        peer->second.deferred.insert(report_id);
+        peer->second.deferred.push_back(report_id);
         return;
     }
     if (answer->event_count == 0) ++stale_reports_;

@@ -104,7 +104,11 @@ class AgentSessions {
         std::string address;
         wire::OrchestratorSession session;
         std::map<Uuid, Report> waiting;  ///< submitted, not yet durable
-        std::set<Uuid> deferred;         ///< of those, refused for now
+        /// Of those, refused for now, in the order in which they came: the last report of how a
+        /// copy is doing must not be overtaken by an older one.
+        std::vector<Uuid> deferred;
+
+        [[nodiscard]] bool has_deferred(const JobId& job) const;
         /// Set while the binding of its name to its host is not durable yet: nothing is sent to it
         /// and nothing taken from it before.
         std::optional<wire::OrchestratorStep> unbound;

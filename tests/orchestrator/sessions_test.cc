@@ -237,6 +237,31 @@ TEST_CASE("sessions: bytes that are no message close the connection and nothing 
     CHECK(world.core->sessions().is_connected("old"));
 }
 
+TEST_CASE("sessions: reports that had to wait are taken in the order in which they came") {
+    World world;
+    FakeAgent& agent = world.add_agent("old");
+    world.add_agent("new");
+    world.sync("web");
+    const EffectId replicate = agent.find(EffectKind::replicate)->effect.id;
+    const auto say = [&](DataState state) {
+        world.report(agent, {world.random.uuid(), replicate,
+                             DataStateNow{state, world.job("web").generation, 0}});
+        REQUIRE_FALSE(world.settle());
+    };
+    world.log.set_free_bytes(world.options.reserve_bytes - 1);
+    const DataState last = DataState::in_sync;
+    for (int i = 0; i < 8; ++i) {
+        say(DataState::disconnected);
+        say(DataState::catching_up);
+    }
+    world.log.set_free_bytes(UINT64_MAX);
+    say(last);  // must not overtake those that wait
+    world.pass_ms(1000);
+    REQUIRE_FALSE(world.settle());
+    CHECK(world.job("web").data_state == last);
+    CHECK(agent.acknowledged.size() >= 17);
+}
+
 TEST_CASE("sessions: two different reports under one id are an alarm, not a fact") {
     World world;
     FakeAgent& agent = world.add_agent("old");
