@@ -188,22 +188,15 @@ Result<std::shared_ptr<Stream>> Network::dial(const Stream::Party& from, const s
 }
 
 void Network::remember(const std::shared_ptr<Stream>& stream) {
-    for (const End end : {End::dialler, End::listener}) {
-        auto& known = streams_[stream->party(end).machine];
+    const auto add = [&stream](Known& known) {
         if (known.size() >= 16 && std::has_single_bit(known.size()))
             std::erase_if(known, [](const auto& old) { return old.expired(); });
         known.push_back(stream);
+    };
+    for (const End end : {End::dialler, End::listener}) {
+        add(streams_[stream->party(end).machine]);
+        add(process_streams_[stream->party(end).process]);
     }
-}
-
-template <class Visit>
-void Network::each_stream(Visit visit) {
-    for (const auto& [machine, streams] : std::map(streams_))
-        for (const auto& weak : streams) {
-            const auto stream = weak.lock();
-            // Each is known at both of its machines.
-            if (stream && stream->party(End::dialler).machine == machine) visit(*stream);
-        }
 }
 
 void Network::cut(const std::string& from, const std::string& to) {
@@ -244,13 +237,17 @@ void Network::heal_all() {
 void Network::process_died(ProcessId process) {
     std::erase_if(listeners_,
                   [&](const auto& entry) { return entry.second.as.process == process; });
-    each_stream([&](Stream& stream) {
+    const auto known = process_streams_.extract(process);
+    if (known.empty()) return;
+    for (const auto& weak : known.mapped()) {
+        const auto stream = weak.lock();
+        if (!stream) continue;
         for (const End end : {End::dialler, End::listener}) {
-            if (stream.party(end).process != process) continue;
-            stream.on_event(end, nullptr);
-            stream.close(end);
+            if (stream->party(end).process != process) continue;
+            stream->on_event(end, nullptr);
+            stream->close(end);
         }
-    });
+    }
 }
 
 void Network::machine_died(const std::string& machine) {

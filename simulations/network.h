@@ -16,6 +16,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -159,12 +160,11 @@ class Network {
         Accept accept;
     };
 
+    using Known = std::vector<std::weak_ptr<Stream>>;
+
     void remember(const std::shared_ptr<Stream>& stream);
     [[nodiscard]] std::uint64_t speed(const std::string& from, const std::string& to) const;
     void give_up_later(const std::string& from, const std::string& to);
-
-    template <class Visit>
-    void each_stream(Visit visit);
 
     Weather weather_;
     Dice dice_;
@@ -172,7 +172,8 @@ class Network {
     std::set<std::pair<std::string, std::string>> cuts_;
     std::map<std::pair<std::string, std::string>, std::string> redirects_;
     std::map<std::pair<std::string, std::string>, std::uint64_t> slowed_;
-    std::map<std::string, std::vector<std::weak_ptr<Stream>>> streams_;  ///< by machine
+    std::map<std::string, Known> streams_;                  ///< by machine
+    std::unordered_map<ProcessId, Known> process_streams_;  ///< by process, never walked
 };
 
 /// A frame pipe of the replicator over a stream. Steps: "link.sent", "link.received".

@@ -23,6 +23,21 @@ Uuid lineage_of(Dice& dice) {
     return lineage;
 }
 
+/// What a reader of a timeline wants to know beyond the event's name.
+std::string detail_of(const statemachine::Event& event) {
+    if (const auto* parked = std::get_if<statemachine::Parked>(&event))
+        return " at " + std::string(name_of(parked->step)) + ": " + parked->error.text();
+    if (const auto* state = std::get_if<statemachine::DataStateChanged>(&event))
+        return " to " + std::string(name_of(state->state));
+    if (const auto* lost = std::get_if<statemachine::GenerationLost>(&event))
+        return ": " + lost->cause;
+    if (const auto* back = std::get_if<statemachine::RollbackStarted>(&event))
+        return " by " + back->cause;
+    if (const auto* no = std::get_if<statemachine::CommandRejected>(&event))
+        return ": " + no->action + ", " + no->id;
+    return {};
+}
+
 std::uint64_t rotate(std::uint64_t value, int by) {
     return (value << by) | (value >> (64 - by));
 }
@@ -324,8 +339,7 @@ void World::on_fact(const eventlog::Record& record, const orchestrator::Fact& fa
     ++coverage.transitions[{std::string(name_of(job.phase)), name}];
     if (tracing_) {
         std::string what = "event " + std::to_string(record.seq) + " " + name;
-        if (const auto* parked = std::get_if<statemachine::Parked>(event))
-            what += ": " + parked->error.text();
+        what += detail_of(*event);
         note("job " + job.name, what);
     }
     if (const auto* parked = std::get_if<statemachine::Parked>(event))
