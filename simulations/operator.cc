@@ -1,5 +1,6 @@
 #include "simulations/operator.h"
 
+#include "agent/exposure.h"
 #include "base/sha256.h"
 #include "statemachine/outstanding.h"
 
@@ -149,10 +150,29 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
     return false;
 }
 
+/// What a preflight finds on the target's disks may be lost: root says so on the machine itself.
+void Operator::give_disks(SimulatedJob& job, const statemachine::Job& state) {
+    const bool not_blank =
+        std::any_of(state.findings.begin(), state.findings.end(),
+                    [](const Finding& finding) { return finding.id == "target_not_blank"; });
+    if (!not_blank) return;
+    const agent::StatePaths paths{job.target_machine->state_root()};
+    const auto host = open_host(*job.target_machine);
+    for (const DiskPair& disk : job.spec.disks) {
+        const Disk* found = job.target_machine->find(disk.target);
+        if (found == nullptr || !found->present) continue;
+        // If it cannot be done now, the next preflight says so again.
+        (void)agent::expose_disk(agent::ExposureStore(paths.exposures()), *host, disk.target,
+                                 found->identity);
+    }
+}
+
 void Operator::act_by_phase(SimulatedJob& job, const statemachine::Job& state) {
     const Micros now = world_.scheduler.now();
     switch (state.phase) {
         case Phase::blocked:
+            if (++job.retries % 2 != 0) return look_after(job, 30 * second);
+            give_disks(job, state);
             return wish(job, statemachine::Preflight{});
         case Phase::ready:
             return wish(job, statemachine::Start{});

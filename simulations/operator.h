@@ -29,6 +29,7 @@ class Operator {
     void wish(SimulatedJob& job, statemachine::Wish wish, const std::string& reason = {});
     void act_by_phase(SimulatedJob& job, const statemachine::Job& state);
     [[nodiscard]] bool help(SimulatedJob& job, const statemachine::Job& state);
+    void give_disks(SimulatedJob& job, const statemachine::Job& state);
     void decide_hold(SimulatedJob& job, const statemachine::Job& state);
     [[nodiscard]] bool make_mischief(SimulatedJob& job, const statemachine::Job& state);
     void send(const std::shared_ptr<orchestrator::Submission>& submission,

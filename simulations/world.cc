@@ -31,6 +31,8 @@ std::string detail_of(const statemachine::Event& event) {
         return " to " + std::string(name_of(state->state));
     if (const auto* lost = std::get_if<statemachine::GenerationLost>(&event))
         return ": " + lost->cause;
+    if (const auto* failed = std::get_if<statemachine::PreflightFailed>(&event))
+        return ": " + failed->findings.front().id + " " + failed->findings.front().detail;
     if (const auto* back = std::get_if<statemachine::RollbackStarted>(&event))
         return " by " + back->cause;
     if (const auto* no = std::get_if<statemachine::CommandRejected>(&event))
@@ -349,16 +351,22 @@ void World::on_fact(const eventlog::Record& record, const orchestrator::Fact& fa
     operator_->look_after(job, second + static_cast<Micros>(facts_ % 3) * second / 2);
 }
 
+/// Found once per process: an id is never used again.
+SimulatedJob* World::job_of_process(ProcessId process) {
+    const auto [known, is_new] = job_of_process_.try_emplace(process, nullptr);
+    if (!is_new) return known->second;
+    const auto job = std::find_if(jobs.begin(), jobs.end(), [process](const SimulatedJob& each) {
+        return each.source->process() == process || each.target->process() == process;
+    });
+    if (job != jobs.end()) known->second = &*job;
+    return known->second;
+}
+
 void World::on_step(std::string_view name) {
     const ProcessId process = scheduler.running_process();
     if (process == no_process) return;
     if (name.starts_with("host.") || name == "agent.activate.promote") {
-        for (const auto& [machine, index] : job_of_machine_) {
-            SimulatedJob& job = jobs[index];
-            if (job.source->process() != process && job.target->process() != process) continue;
-            invariants_->on_step(job, name);
-            break;
-        }
+        if (SimulatedJob* job = job_of_process(process)) invariants_->on_step(*job, name);
     }
     if (step_kills_.empty()) return;
     const auto kill = step_kills_.find(process);
