@@ -13,6 +13,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 namespace drover::sim {
@@ -153,6 +154,7 @@ class World {
     void enrol_all();
     void enrol(const AgentHost& host, const Hash& token, orchestrator::RegistryWish wish,
                const Hash& id);
+    [[nodiscard]] SimulatedJob* job_of_process(ProcessId process);
     void on_step(std::string_view name);
     [[nodiscard]] Result<> on_attempt(std::string_view operation, std::string_view path);
     void on_started(const OrchestratorHost& orchestrator);
@@ -172,6 +174,7 @@ class World {
     std::map<std::string, std::uint32_t> job_of_machine_;
     std::map<JobId, std::uint32_t> job_of_id_;
     std::map<std::string, std::uint32_t> job_of_name_;
+    std::unordered_map<ProcessId, SimulatedJob*> job_of_process_;  ///< nullptr: of no job
     std::set<std::uint32_t> faults_done_;
     std::unique_ptr<class Operator> operator_;
     std::unique_ptr<class Invariants> invariants_;
