@@ -14,6 +14,17 @@ std::pair<typename Map::iterator, typename Map::iterator> below(Map& map, const 
 
 }  // namespace
 
+Files::Tree& Files::of(std::string_view path) {
+    const std::size_t end = path.find('/', 1);
+    return trees_[std::string(path.substr(0, end))];
+}
+
+File* Files::find(const std::string& path) {
+    Tree& tree = of(path);
+    const auto found = tree.find(path);
+    return found == tree.end() || !found->second.now ? nullptr : &found->second;
+}
+
 Environment::Environment() {
     DROVER_ASSERT(the_environment == nullptr);
     the_environment = this;
@@ -29,28 +40,30 @@ Environment& Environment::current() {
 }
 
 void Environment::lose_power(const std::string& root) {
-    const auto [first, last] = below(files, root);
+    Files::Tree& tree = files.of(root);
+    const auto [first, last] = below(tree, root);
     for (auto file = first; file != last;) {
         file->second.now = file->second.durable;
-        file = file->second.now ? std::next(file) : files.erase(file);
+        file = file->second.now ? std::next(file) : tree.erase(file);
     }
     const auto [first_map, last_map] = below(maps, root);
     maps.erase(first_map, last_map);
 }
 
 void Environment::remove_tree(const std::string& root) {
-    const auto [first, last] = below(files, root);
-    files.erase(first, last);
+    Files::Tree& tree = files.of(root);
+    const auto [first, last] = below(tree, root);
+    tree.erase(first, last);
     const auto [first_map, last_map] = below(maps, root);
     maps.erase(first_map, last_map);
 }
 
 void Environment::copy_tree(const std::string& from, const std::string& to) {
-    std::map<std::string, File> copies;
-    const auto [first, last] = below(files, from);
+    Files::Tree copies;
+    const auto [first, last] = below(files.of(from), from);
     for (auto file = first; file != last; ++file)
         copies[to + file->first.substr(from.size())] = file->second;
-    files.merge(copies);
+    files.of(to).merge(copies);
 }
 
 void Environment::take_sync_time() {

@@ -13,6 +13,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <unordered_map>
 #include <vector>
 
 namespace drover::sim {
@@ -27,6 +28,23 @@ struct File {
 struct MappedWords {
     Bytes header;
     std::vector<std::uint64_t> words;
+};
+
+/// The files of all machines, by absolute path. Those of one machine ("/NAME/...") stand together,
+/// and apart from the others', because most questions are about one machine.
+class Files {
+  public:
+    using Tree = std::map<std::string, File, std::less<>>;
+
+    /// The files of the machine to which `path` belongs.
+    [[nodiscard]] Tree& of(std::string_view path);
+    /// nullptr if there is none that exists.
+    [[nodiscard]] File* find(const std::string& path);
+
+    [[nodiscard]] File& at(const std::string& path) { return of(path)[path]; }
+
+  private:
+    std::unordered_map<std::string, Tree> trees_;  ///< by machine; never walked
 };
 
 class Environment {
@@ -55,7 +73,7 @@ class Environment {
     /// A copy of the tree under another root, as a clone of the machine has it.
     void copy_tree(const std::string& from, const std::string& to);
 
-    std::map<std::string, File> files;  ///< by absolute path
+    Files files;
     std::map<std::string, std::shared_ptr<MappedWords>> maps;
 
     /// `name` is for example "file.renamed" or "disk.written".

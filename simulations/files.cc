@@ -9,6 +9,7 @@ namespace {
 
 using sim::Environment;
 using sim::File;
+using sim::Files;
 
 Error not_found(const std::filesystem::path& path) {
     return Error(Errc::not_found, "file_error", "open " + path.native() + ": no such file");
@@ -27,13 +28,12 @@ Error dead() {
 }  // namespace
 
 Result<Bytes> read_file(const std::filesystem::path& path, std::size_t size_max) {
-    auto& files = Environment::current().files;
     TRY_VOID(Environment::current().attempt("read.file", path.native()));
-    const auto file = files.find(path.native());
-    if (file == files.end() || !file->second.now) return not_found(path);
-    if (file->second.now->size() > size_max)
+    const File* file = Environment::current().files.find(path.native());
+    if (file == nullptr) return not_found(path);
+    if (file->now->size() > size_max)
         return Error(Errc::invalid, "file_too_large", path.native() + " is too large");
-    return *file->second.now;
+    return *file->now;
 }
 
 Result<std::string> read_text(const std::filesystem::path& path, std::size_t size_max) {
@@ -48,11 +48,11 @@ Result<> write_file_durably(const std::filesystem::path& path, ByteView contents
     TRY_VOID(environment.attempt("file.write", path.native()));
     environment.take_sync_time();
     if (!is_alive()) return dead();
-    environment.files[path.native()].now = Bytes(contents.begin(), contents.end());
+    environment.files.at(path.native()).now = Bytes(contents.begin(), contents.end());
     // Renamed, but the directory is not synced: a power cut brings the old contents back.
     environment.step("file.renamed");
     TRY_VOID(environment.attempt("file.sync", path.native()));
-    File& file = environment.files[path.native()];
+    File& file = environment.files.at(path.native());
     file.durable = file.now;
     environment.step("file.written");
     return {};
@@ -61,12 +61,13 @@ Result<> write_file_durably(const std::filesystem::path& path, ByteView contents
 Result<> remove_file_durably(const std::filesystem::path& path) {
     Environment& environment = Environment::current();
     if (!is_alive()) return dead();
-    if (!environment.files.contains(path.native())) return {};
+    Files::Tree& tree = environment.files.of(path.native());
+    if (!tree.contains(path.native())) return {};
     environment.step("file.before_remove");
     TRY_VOID(environment.attempt("file.write", path.native()));
-    environment.files[path.native()].now.reset();
+    tree[path.native()].now.reset();
     environment.step("file.unlinked");
-    environment.files.erase(path.native());
+    tree.erase(path.native());
     return {};
 }
 
@@ -79,8 +80,9 @@ Result<> sync_directory(const std::filesystem::path& path) {
     if (!is_alive()) return dead();
     TRY_VOID(environment.attempt("file.sync", path.native()));
     const std::string prefix = path.native() + "/";
-    for (auto file = environment.files.lower_bound(prefix);
-         file != environment.files.end() && file->first.starts_with(prefix); ++file)
+    Files::Tree& tree = environment.files.of(prefix);
+    for (auto file = tree.lower_bound(prefix);
+         file != tree.end() && file->first.starts_with(prefix); ++file)
         if (file->first.find('/', prefix.size()) == std::string::npos)
             file->second.durable = file->second.now;
     return {};
@@ -89,14 +91,14 @@ Result<> sync_directory(const std::filesystem::path& path) {
 Result<std::vector<std::filesystem::path>> list_files(const std::filesystem::path& directory) {
     const std::string prefix = directory.native() + "/";
     std::vector<std::filesystem::path> out;
-    const auto& environment = Environment::current();
+    const Files::Tree& tree = Environment::current().files.of(prefix);
     const auto add = [&](const std::string& path) {
         const std::filesystem::path entry =
             prefix + path.substr(prefix.size(), path.find('/', prefix.size()) - prefix.size());
         if (out.empty() || out.back() != entry) out.push_back(entry);
     };
-    for (auto file = environment.files.lower_bound(prefix);
-         file != environment.files.end() && file->first.starts_with(prefix); ++file)
+    for (auto file = tree.lower_bound(prefix);
+         file != tree.end() && file->first.starts_with(prefix); ++file)
         if (file->second.now) add(file->first);
     return out;
 }
@@ -111,9 +113,7 @@ Result<> remove_directory_durably(const std::filesystem::path& path) {
 }
 
 Result<AppendFile> AppendFile::open(const std::filesystem::path& path) {
-    const auto& files = Environment::current().files;
-    const auto file = files.find(path.native());
-    if (file == files.end() || !file->second.now) return not_found(path);
+    if (Environment::current().files.find(path.native()) == nullptr) return not_found(path);
     return AppendFile(Fd(), path);
 }
 
@@ -125,7 +125,7 @@ Result<> AppendFile::append(ByteView contents) {
     environment.take_sync_time();
     if (!is_alive()) return dead();
     const auto put = [&](ByteView part) {
-        put_bytes(*environment.files[path_.native()].now, part);
+        put_bytes(*environment.files.at(path_.native()).now, part);
     };
     // A kill between two pages, or a power cut while it is written, leaves a torn end.
     const std::size_t half = contents.size() / 2;
@@ -133,7 +133,7 @@ Result<> AppendFile::append(ByteView contents) {
     environment.step("append.torn");
     put(contents.subspan(half));
     TRY_VOID(environment.attempt("file.sync", path_.native()));
-    File& file = environment.files[path_.native()];
+    File& file = environment.files.at(path_.native());
     if (!file.durable || file.durable->size() > file.now->size()) {
         file.durable = file.now;
     } else {

@@ -47,13 +47,12 @@ Scheduler::Scheduler(std::uint64_t seed, bool shuffle)
       shuffle_(shuffle),
       stacks_(stack_bytes, stacks_grown_at_once) {
     DROVER_ASSERT(the_scheduler == nullptr);
+    processes_.push_back({.is_alive = false, .fibers = {}});
     the_scheduler = this;
 }
 
 Scheduler::~Scheduler() {
-    std::vector<ProcessId> left;
-    for (const auto& [process, fibers] : processes_) left.push_back(process);
-    for (const ProcessId process : left) kill(process);
+    for (ProcessId process = 0; process < processes_.size(); ++process) kill(process);
     the_scheduler = nullptr;
 }
 
@@ -63,17 +62,37 @@ Scheduler& Scheduler::current() {
 }
 
 void Scheduler::at(Micros when, std::function<void()> call) {
-    timers_.push({std::max(when, now_), ++order_, std::move(call), {}});
+    add_timer(when, {std::move(call), {}});
+}
+
+void Scheduler::add_timer(Micros when, Alarm alarm) {
+    std::size_t at = alarms_.size();
+    if (free_alarms_.empty()) {
+        alarms_.push_back(std::move(alarm));
+    } else {
+        at = free_alarms_.back();
+        free_alarms_.pop_back();
+        alarms_[at] = std::move(alarm);
+    }
+    timers_.push({std::max(when, now_), ++order_, at});
+}
+
+/// The next one, at its time.
+Scheduler::Alarm Scheduler::take_timer() {
+    const Timer timer = timers_.top();
+    timers_.pop();
+    now_ = timer.when;
+    free_alarms_.push_back(timer.alarm);
+    return std::exchange(alarms_[timer.alarm], {});
 }
 
 ProcessId Scheduler::new_process() {
-    const ProcessId process = next_process_++;
-    processes_[process];
-    return process;
+    processes_.emplace_back();
+    return processes_.size() - 1;
 }
 
 bool Scheduler::is_alive(ProcessId process) const {
-    return processes_.contains(process);
+    return process < processes_.size() && processes_[process].is_alive;
 }
 
 ProcessId Scheduler::running_process() const {
@@ -82,13 +101,12 @@ ProcessId Scheduler::running_process() const {
 
 std::shared_ptr<Fiber> Scheduler::spawn(ProcessId process, std::function<void()> body) {
     auto fiber = std::make_shared<Fiber>(process, std::move(body));
-    const auto found = processes_.find(process);
-    if (found == processes_.end()) {
+    if (!is_alive(process)) {
         fiber->done = true;
         return fiber;
     }
     // The ended ones are dropped now and then, not one by one.
-    auto& fibers = found->second;
+    auto& fibers = processes_[process].fibers;
     if (fibers.size() >= 16 && std::has_single_bit(fibers.size()))
         std::erase_if(fibers, [](const auto& old) { return old->done; });
     fibers.push_back(fiber);
@@ -134,10 +152,9 @@ void Scheduler::unwind(const std::shared_ptr<Fiber>& fiber) {
 }
 
 void Scheduler::kill(ProcessId process) {
-    const auto found = processes_.find(process);
-    if (found == processes_.end()) return;
-    const auto fibers = std::move(found->second);
-    processes_.erase(found);
+    if (!is_alive(process)) return;
+    processes_[process].is_alive = false;
+    const auto fibers = std::exchange(processes_[process].fibers, {});
     for (const auto& fiber : fibers) fiber->killed = true;
     dying_.insert(dying_.end(), fibers.begin(), fibers.end());
     // The caller goes first, if it is one of them: the others may wait for its end.
@@ -182,17 +199,14 @@ void Scheduler::run_until(Micros until) {
             continue;
         }
         if (timers_.empty() || timers_.top().when > until) break;
-        // priority_queue hands out const references only; the top is popped before it is used.
-        Timer timer = std::move(const_cast<Timer&>(timers_.top()));
-        timers_.pop();
-        now_ = timer.when;
-        if (timer.call) {
+        const Alarm alarm = take_timer();
+        if (alarm.call) {
             ++steps_;
-            timer.call();
+            alarm.call();
             continue;
         }
-        const auto fiber = timer.waiter.fiber.lock();
-        if (fiber && fiber->waiting && fiber->wait == timer.waiter.wait) {
+        const auto fiber = alarm.waiter.fiber.lock();
+        if (fiber && fiber->waiting && fiber->wait == alarm.waiter.wait) {
             fiber->waiting = false;
             ready_.push_back(fiber);
         }
@@ -231,8 +245,7 @@ bool Scheduler::wait(Micros deadline) {
     ++self.wait;
     self.waiting = true;
     self.woken = false;
-    if (deadline != never)
-        timers_.push({std::max(deadline, now_), ++order_, {}, {self.weak_from_this(), self.wait}});
+    if (deadline != never) add_timer(deadline, {{}, {self.weak_from_this(), self.wait}});
     self.resumer = std::move(self.resumer).resume();
     self.waiting = false;
     check_killed();

@@ -14,7 +14,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <queue>
 #include <set>
@@ -125,16 +124,30 @@ class Scheduler {
     [[nodiscard]] std::uint64_t steps() const { return steps_; }
 
   private:
+    /// What a timer does: calls, or ends a wait.
+    struct Alarm {
+        std::function<void()> call;
+        Waiter waiter;
+    };
+
+    /// Small, because the queue moves them about; what they do stays in its place in alarms_.
     struct Timer {
         Micros when = 0;
         std::uint64_t order = 0;
-        std::function<void()> call;
-        Waiter waiter;
+        std::size_t alarm = 0;
 
         bool operator<(const Timer& other) const {
             return when != other.when ? when > other.when : order > other.order;
         }
     };
+
+    struct Process {
+        bool is_alive = true;
+        std::vector<std::shared_ptr<Fiber>> fibers;
+    };
+
+    void add_timer(Micros when, Alarm alarm);
+    [[nodiscard]] Alarm take_timer();
 
     void resume(const std::shared_ptr<Fiber>& fiber);
     void unwind(const std::shared_ptr<Fiber>& fiber);
@@ -148,14 +161,15 @@ class Scheduler {
     std::uint64_t order_ = 0;
     std::uint64_t steps_ = 0;
     bool stopped_ = false;
-    ProcessId next_process_ = 1;
     Fiber* running_ = nullptr;
     std::deque<std::shared_ptr<Fiber>> ready_;
     std::vector<std::shared_ptr<Fiber>> dying_;  ///< killed, to be unwound
     std::set<ProcessId> frozen_;
     std::vector<std::shared_ptr<Fiber>> held_back_;  ///< ready, but frozen
     std::priority_queue<Timer> timers_;
-    std::map<ProcessId, std::vector<std::shared_ptr<Fiber>>> processes_;
+    std::vector<Alarm> alarms_;
+    std::vector<std::size_t> free_alarms_;
+    std::deque<Process> processes_;  ///< by id; the first is no_process
     boost::context::pooled_fixedsize_stack stacks_;
 };
 

@@ -4,7 +4,6 @@
 
 #include "simulations/scheduler.h"
 
-#include <deque>
 #include <unordered_map>
 #include <vector>
 
@@ -16,7 +15,7 @@ using sim::Scheduler;
 
 struct Held {
     const Fiber* owner = nullptr;
-    std::deque<Scheduler::Waiter> waiting;
+    std::vector<Scheduler::Waiter> waiting;  ///< in the order in which they came
 };
 
 /// Looked up by address and never walked, so their order has no influence.
@@ -48,12 +47,10 @@ void Mutex::unlock() {
     const auto found = held_mutexes.find(this);
     if (found == held_mutexes.end()) return;
     auto waiting = std::move(found->second.waiting);
-    while (!waiting.empty()) {
-        const Scheduler::Waiter next = std::move(waiting.front());
-        waiting.pop_front();
-        if (!Scheduler::current().wake(next)) continue;
+    for (auto next = waiting.begin(); next != waiting.end(); ++next) {
+        if (!Scheduler::current().wake(*next)) continue;
         found->second.owner = nullptr;
-        found->second.waiting = std::move(waiting);
+        found->second.waiting.assign(std::next(next), waiting.end());
         return;
     }
     held_mutexes.erase(found);
