@@ -1,10 +1,21 @@
 #include "base/sha256.h"
 
-#include <openssl/evp.h>
-
 #include "base/assert.h"
 
+#include <openssl/evp.h>
+
 namespace drover {
+
+namespace {
+
+/// Looked up once: OpenSSL 3 searches its providers anew for every EVP_sha256().
+const EVP_MD* algorithm() {
+    static const EVP_MD* const found = EVP_MD_fetch(nullptr, "SHA256", nullptr);
+    DROVER_ASSERT(found != nullptr);
+    return found;
+}
+
+}  // namespace
 
 struct Sha256::State {
     EVP_MD_CTX* context = EVP_MD_CTX_new();
@@ -18,11 +29,12 @@ struct Sha256::State {
 
     void start() {
         DROVER_ASSERT(context != nullptr);
-        DROVER_ASSERT(EVP_DigestInit_ex(context, EVP_sha256(), nullptr) == 1);
+        DROVER_ASSERT(EVP_DigestInit_ex2(context, algorithm(), nullptr) == 1);
     }
 };
 
-Sha256::Sha256() : state_(std::make_unique<State>()) {}
+Sha256::Sha256()
+    : state_(std::make_unique<State>()) {}
 
 Sha256::~Sha256() = default;
 Sha256::Sha256(Sha256&&) noexcept = default;
@@ -42,6 +54,9 @@ Hash Sha256::finish() {
     return hash;
 }
 
-Hash sha256(ByteView bytes) { return Sha256().update(bytes).finish(); }
+Hash sha256(ByteView bytes) {
+    static thread_local Sha256 hasher;
+    return hasher.update(bytes).finish();
+}
 
 }  // namespace drover
