@@ -55,7 +55,11 @@ Result<SourceState> SourceState::open(const std::filesystem::path& directory,
     const std::uint64_t words = words_needed(key.sizes_bytes);
     if (key.trackers_resumed) {
         TRY(auto found, SharedMap::adopt(path, map_key, words));
-        if (found) return SourceState(std::move(*found), path, key.sizes_bytes);
+        if (found) {
+            SourceState state(std::move(*found), path, key.sizes_bytes);
+            // Without a generation its maker was killed before it had said anything in it.
+            if (!state.generation().is_zero()) return state;
+        }
     }
     const bool existed = SharedMap::exists(path);
     TRY(SharedMap created, SharedMap::create(path, map_key, fresh, words));

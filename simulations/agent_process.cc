@@ -177,13 +177,13 @@ class AgentHost::Run final : public agent::ExecutorOutput {
 };
 
 Result<> AgentHost::Run::serve() {
-    Machine& machine = host_.machine;
-    const agent::StatePaths paths{machine.state_root()};
-    const agent::Config config = config_of(host_.options, machine);
+    Machine& own = host_.machine;
+    const agent::StatePaths paths{own.state_root()};
+    const agent::Config config = config_of(host_.options, own);
     TRY(const agent::AgentIdentity identity, agent::load_identity(paths, host_.options.name));
-    const auto host_ops = open_host(machine);
+    const auto host_ops = open_host(own);
     TRY(const auto journal, agent::Journal::open(paths.journal()));
-    agent::FenceStore fences(paths.fences(), machine.identity);
+    agent::FenceStore fences(paths.fences(), own.identity);
     agent::ExposureStore exposures(paths.exposures());
     const agent::AgentParts parts{
         config,
@@ -198,8 +198,8 @@ Result<> AgentHost::Run::serve() {
     Hello hello;
     hello.agent = config.name;
     TRY(hello.incarnation, agent::load_incarnation(paths, host_.random_));
-    hello.host_identity = machine.identity.id;
-    hello.boot_id = machine.identity.boot_id;
+    hello.host_identity = own.identity.id;
+    hello.boot_id = own.identity.boot_id;
     hello.software = "drover sim";
     if (config.is_source) hello.roles.emplace_back("source");
     if (config.is_target) hello.roles.emplace_back("target");
@@ -218,7 +218,7 @@ Result<> AgentHost::Run::serve() {
                                    },
                                .fail = [this](const Error& error) { failed(error); }});
     SimulatedReplicas replicas(host_.options, host_.clock, host_.random_);
-    const Stream::Party self{machine.name, host_.process_,
+    const Stream::Party self{own.name, host_.process_,
                              wire::agent_identity(host_.options.name)};
     SimulatedPeers peers(host_.network_, self, config, identity, host_.clock);
     agent::ThreadWorkers workers;
@@ -250,7 +250,7 @@ Result<> AgentHost::Run::loop(agent::SessionSteps& steps) {
         connect_if_due(steps);
         if (scheduler.now() >= next_tick_) {
             steps.tick();
-            tick_every_ = std::min(2 * tick_every_, host_.options.tick_max);
+            tick_every_ = std::min(4 * tick_every_, host_.options.tick_max);
             next_tick_ = scheduler.now() + tick_every_;
         }
         if (!inbox_.empty() || failure_) continue;

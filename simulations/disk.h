@@ -51,6 +51,8 @@ class Disk {
     /// A completed write, of the machine's users or of the replicator: counted and tracked.
     void write(std::uint64_t block, Version version);
     void flush();
+    /// What a failed flush leaves: everything since the last good one is gone.
+    void drop_unsynced();
     /// Each block written since the last flush() is kept, lost or torn (another number altogether),
     /// as `dice` says.
     void lose_power(Dice& dice);

@@ -55,6 +55,13 @@ constexpr std::array<std::string_view, fault_kind_count> names = {
     "duplicate_parcels",
 };
 
+using statemachine::Phase;
+
+constexpr std::array<Phase, 11> phases = {Phase::planned,      Phase::mirroring,  Phase::syncing,
+                                          Phase::fencing,      Phase::draining,   Phase::verifying,
+                                          Phase::activating,   Phase::validating, Phase::holding,
+                                          Phase::rolling_back, Phase::rolled_back};
+
 /// Those that stop everything are rarer than those that hit one job.
 bool hits_all(FaultKind kind) {
     switch (kind) {
@@ -88,7 +95,12 @@ std::vector<Fault> draw_faults(const Options& options) {
         Fault fault;
         fault.index = index;
         fault.kind = static_cast<FaultKind>(dice.below(fault_kind_count));
-        fault.at = dice.between(5 * second, options.wave_time);
+        if (dice.one_in(2)) {
+            fault.at = dice.between(5 * second, options.wave_time);
+        } else {
+            fault.phase = phases.at(dice.below(phases.size()));
+            fault.at = dice.one_in(2) ? dice.between(0, 20'000) : dice.between(0, 3 * second);
+        }
         // Many faults heal within a retry, some only after every timeout has passed.
         const std::array<Micros, 4> spans = {5 * second, 30 * second, 180 * second, 900 * second};
         fault.lasts = dice.between(second, spans.at(dice.below(spans.size())));
@@ -107,9 +119,11 @@ std::vector<Fault> draw_faults(const Options& options) {
 }
 
 std::string text_of(const Fault& fault) {
-    return "fault " + std::to_string(fault.index) + " " + std::string(name_of(fault.kind)) +
-           " at job " + std::to_string(fault.job) + " for " + std::to_string(fault.lasts / second) +
-           " s";
+    std::string text = "fault " + std::to_string(fault.index) + " " +
+                       std::string(name_of(fault.kind)) + " at job " + std::to_string(fault.job);
+    text += " for " + std::to_string(fault.lasts / second) + " s";
+    if (fault.phase) text += ", in " + std::string(name_of(*fault.phase));
+    return text;
 }
 
 }  // namespace drover::sim

@@ -3,8 +3,10 @@
 #pragma once
 
 #include "simulations/options.h"
+#include "statemachine/phase.h"
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -65,6 +67,9 @@ constexpr std::size_t fault_kind_count = static_cast<std::size_t>(FaultKind::dup
 struct Fault {
     std::uint32_t index = 0;
     FaultKind kind = FaultKind::kill_source_agent;
+    /// Most of what matters happens within seconds: half of the faults wait for a job to enter a
+    /// phase, and strike `at` after that; nullopt: `at` is the time since the beginning.
+    std::optional<statemachine::Phase> phase;
     Micros at = 0;
     Micros lasts = 0;
     std::uint32_t job = 0;

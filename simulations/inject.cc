@@ -29,16 +29,24 @@ void pause(World& world, const Fault& fault, ProcessId process) {
 
 void reboot(World& world, AgentHost& host, bool power_lost, Micros down) {
     if (host.is_running()) world.network.machine_died(host.machine.name);
-    host.kill(never);
     if (power_lost) world.environment.lose_power("/" + host.machine.name);
     world.environment.maps.erase(world.environment.maps.lower_bound("/" + host.machine.name + "/"),
                                  world.environment.maps.lower_bound("/" + host.machine.name + "0"));
     host.machine.go_down(power_lost);
-    if (down == never) return;
-    world.scheduler.after(down, [&host] {
-        host.machine.come_up();
-        host.start();
-    });
+    if (down != never)
+        world.scheduler.after(down, [&host] {
+            host.machine.come_up();
+            host.start();
+        });
+    // Last: a process that does this to itself does not return.
+    host.kill(never);
+}
+
+/// Now, or in the middle of something.
+void lose_power(World& world, const Fault& fault, AgentHost& host) {
+    const auto power_cut = [&world, &host] { reboot(world, host, true, boot_time); };
+    if (fault.number % 2 == 0) return power_cut();
+    world.kill_at_step(host.process(), 1 + fault.number / 2 % 60, power_cut);
 }
 
 void kill_at_step(World& world, AgentHost& host, std::uint64_t number) {
@@ -115,13 +123,28 @@ void lose_disk(World& world, const Fault& fault, Machine& machine, const std::st
 }
 
 /// Root mounts a disk of the source that no guard holds, though it is fenced, and writes to it.
-void stray_writer(SimulatedJob& job, const Fault& fault, std::uint64_t blocks) {
+void write_astray(World& world, const Fault& fault, SimulatedJob& job) {
     const std::string& path = job.spec.disks.front().source;
     Disk* disk = job.source_machine->find(path);
     const bool fenced = disk->guard.empty() && disk->hidden;
-    if (job.source_machine->write_as_stray(path, fault.number % blocks) && fenced)
-        job.fence_disturbed = true;
-    job.source->stir();
+    const std::uint64_t block = fault.number % world.options.blocks;
+    if (!job.source_machine->write_as_stray(path, block) || !fenced) return;
+    job.fence_disturbed = true;
+    job.disturbed_at = world.scheduler.now();
+}
+
+/// At any time, or in the moment after a boot in which the agent is not up yet.
+void stray_writer(World& world, const Fault& fault, SimulatedJob& job) {
+    if (fault.number % 2 == 0) {
+        write_astray(world, fault, job);
+        return job.source->stir();
+    }
+    reboot(world, *job.source, false, never);
+    world.scheduler.after(boot_time, [&world, fault, &job] {
+        job.source_machine->come_up();
+        write_astray(world, fault, job);
+        job.source->start();
+    });
 }
 
 void hurt_processes(World& world, const Fault& fault, SimulatedJob& job) {
@@ -150,9 +173,9 @@ void hurt_processes(World& world, const Fault& fault, SimulatedJob& job) {
         case FaultKind::reboot_target:
             return reboot(world, *job.target, false, boot_time);
         case FaultKind::power_loss_source:
-            return reboot(world, *job.source, true, boot_time);
+            return lose_power(world, fault, *job.source);
         case FaultKind::power_loss_target:
-            return reboot(world, *job.target, true, boot_time);
+            return lose_power(world, fault, *job.target);
         case FaultKind::lose_target_for_good:
             job.target_lost = true;
             return reboot(world, *job.target, true, never);
@@ -206,6 +229,7 @@ void hurt_storage(World& world, const Fault& fault, SimulatedJob& job) {
     switch (fault.kind) {
         case FaultKind::rot_target:
             job.contents_damaged = true;
+            job.damaged_at = world.scheduler.now();
             return job.target_machine->find(target_disk)->rot(fault.number % world.options.blocks);
         case FaultKind::read_error_source:
             return during(world, fault, {"disk.read", source_disk, io, false});
@@ -238,6 +262,7 @@ void hurt_storage(World& world, const Fault& fault, SimulatedJob& job) {
             job.source_machine->find(source_disk)->lose_issues = true;
             return;
         case FaultKind::disk_vanishes:
+            job.disk_vanished = true;
             return fault.number % 2 == 0
                        ? lose_disk(world, fault, *job.source_machine, source_disk)
                        : lose_disk(world, fault, *job.target_machine, target_disk);
@@ -270,7 +295,7 @@ void inject(World& world, const Fault& fault) {
             return;
         }
         case FaultKind::stray_writer:
-            return stray_writer(job, fault, world.options.blocks);
+            return stray_writer(world, fault, job);
         default:
             break;
     }

@@ -30,11 +30,13 @@ void Invariants::on_fact(const eventlog::Record& record, const orchestrator::Fac
     if (event == nullptr) return;
     const auto known = world_.job_of_id_.find(record.stream.id);
     if (known == world_.job_of_id_.end()) return;
+    check_conditions(world_.jobs.at(known->second), *event);
     check_transition(world_.jobs.at(known->second), *event);
 }
 
 void Invariants::on_started(const OrchestratorHost& server) {
     check_log(server, "after a start");
+    check_epoch(server);
     // The start itself is a fact that nobody could listen to yet.
     const eventlog::Seq seq = server.core()->state().seq;
     if (seq < last_seq_ + 1)
@@ -71,8 +73,10 @@ void Invariants::check_transition(SimulatedJob& job, const statemachine::Event& 
 
 void Invariants::on_send(const OrchestratorHost& from, const std::string& machine,
                          const OrchestratorMessage& message) {
+    if (const auto* ack = std::get_if<ReportAck>(&message)) return check_ack(from, machine, *ack);
     const auto* wanted = std::get_if<EffectWanted>(&message);
     if (wanted == nullptr) return;
+    check_wanted(from, machine, *wanted);
     const EffectId& id = wanted->effect.id;
     const auto hash = from.volume->hash_at(id.seq);
     if (!hash || !std::equal(id.cause_hash.begin(), id.cause_hash.end(), hash->data.begin()))
@@ -106,18 +110,20 @@ void Invariants::on_user_write(SimulatedJob& job, Side side, Disk& disk) {
 void Invariants::on_step(SimulatedJob& job, std::string_view step) {
     if (step.starts_with("host.")) check_writers(job, "at " + std::string(step));
     if (step == "agent.activate.promote") check_handover(job);
+    if (step == "agent.fence.proof") check_fence(job);
+    if (step == "agent.started") check_fence_is_back(job);
 }
 
 /// The moment before a target is let go: its disks are, durably, what the fenced source holds.
 void Invariants::check_handover(SimulatedJob& job) {
-    if (job.fence_disturbed) return;
+    if (job.fence_disturbed && job.disturbed_at >= job.verified_from) return;
     for (const DiskPair& pair : job.spec.disks) {
         const Disk* source = disk_of(*job.source_machine, pair.source);
         const Disk* target = disk_of(*job.target_machine, pair.target);
         for (std::uint64_t block = 0; block < source->blocks(); ++block) {
             if (source->now()[block] == target->durable()[block]) continue;
             // A machine that rots between the comparison and the release is beyond any proof.
-            if (job.contents_damaged) return;
+            if (job.contents_damaged && job.damaged_at >= job.verified_from) return;
             return world_.violate(
                 "target bytes equal source bytes at the point of handover",
                 "job " + job.name + ", block " + std::to_string(block) + " of " + pair.target +

@@ -26,6 +26,8 @@ class Invariants {
     void on_user_write(SimulatedJob& job, Side side, Disk& disk);
     /// A step of a process on a machine of the job.
     void on_step(SimulatedJob& job, std::string_view step);
+    /// An agent says something.
+    void on_report(const AgentHost& host, const Report& report);
     /// An orchestrator is about to die, or the end has come.
     void check_log(const OrchestratorHost& server, const std::string& when);
     /// Everything is over.
@@ -36,6 +38,14 @@ class Invariants {
     void check_transition(SimulatedJob& job, const statemachine::Event& event);
     void check_handover(SimulatedJob& job);
     void check_commands(const eventlog::Record& record);
+    void check_epoch(const OrchestratorHost& server);
+    void check_wanted(const OrchestratorHost& from, const std::string& machine,
+                      const EffectWanted& wanted);
+    void check_ack(const OrchestratorHost& from, const std::string& machine, const ReportAck& ack);
+    void check_conditions(SimulatedJob& job, const statemachine::Event& event);
+    void check_verified(SimulatedJob& job, const statemachine::Job& state);
+    void check_fence(SimulatedJob& job);
+    void check_fence_is_back(SimulatedJob& job);
     void check_job_end(SimulatedJob& job, const statemachine::Job& state);
 
     World& world_;
@@ -43,6 +53,11 @@ class Invariants {
     /// Command ids whose facts are complete: none may come again.
     std::set<Uuid> commands_;
     Uuid last_command_;
+    eventlog::Epoch last_epoch_ = 0;
+    /// Outcomes that nobody has acknowledged yet, by report.
+    std::map<Uuid, Report> reports_;
+    /// What each agent reported as done, and under which report.
+    std::map<std::pair<std::string, EffectId>, Uuid> outcomes_;
 };
 
 }  // namespace drover::sim

@@ -63,7 +63,10 @@ void Stream::arrive(End from, Item item) {
     ++network_.delivered;
     if (!item.parcel) return end_here(other(from));
     lane.arrived.push_back(std::move(item));
-    notify(other(from));
+    wake_waiting(other(from));
+    // Nobody who runs has caused it, so nobody is disturbed by what follows from it.
+    const auto event = events_[index(other(from))];
+    if (event) event();
 }
 
 void Stream::heal(End from) {
@@ -75,22 +78,27 @@ std::size_t Stream::unread(End from) const {
 }
 
 bool Stream::has_arrived(End at) const {
-    return !lanes_[index(other(at))].arrived.empty();
+    const Lane& lane = lanes_[index(other(at))];
+    return lane.taken < lane.arrived.size();
 }
 
 std::optional<Parcel> Stream::take(End at) {
     Lane& lane = lanes_[index(other(at))];
-    if (lane.arrived.empty()) return std::nullopt;
-    Item item = std::move(lane.arrived.front());
-    lane.arrived.pop_front();
+    if (!has_arrived(at)) return std::nullopt;
+    Item item = std::move(lane.arrived[lane.taken++]);
+    if (lane.taken == lane.arrived.size()) {
+        lane.arrived.clear();
+        lane.taken = 0;
+    }
     lane.unread -= item.bytes;
-    notify(other(at));
+    // The window is open again; only a sender that waits for it wants to know.
+    wake_waiting(other(at));
     return std::move(item.parcel);
 }
 
 bool Stream::has_ended(End at) const {
     const Lane& lane = lanes_[index(other(at))];
-    return closed_[index(at)] || (lane.ended && lane.arrived.empty());
+    return closed_[index(at)] || (lane.ended && !has_arrived(at));
 }
 
 void Stream::close(End by) {
@@ -121,9 +129,13 @@ void Stream::end_here(End at) {
     notify(other(at));
 }
 
-void Stream::notify(End at) {
+void Stream::wake_waiting(End at) {
     for (const Scheduler::Waiter& waiter : std::exchange(waiting_[index(at)], {}))
         (void)Scheduler::current().wake(waiter);
+}
+
+void Stream::notify(End at) {
+    wake_waiting(at);
     if (!events_[index(at)]) return;
     // The event stands alone: whoever caused it is not disturbed by what follows from it.
     Scheduler::current().after(0, [self = shared_from_this(), at] {
@@ -172,15 +184,17 @@ Result<std::shared_ptr<Stream>> Network::dial(const Stream::Party& from, const s
     const auto redirected = redirects_.find({from.machine, name});
     const std::string& machine = redirected == redirects_.end() ? name : redirected->second;
     Scheduler& scheduler = Scheduler::current();
-    const Error nobody(Errc::unavailable, "connect_failed",
-                       machine + ":" + std::to_string(port) + " does not answer");
+    const auto nobody = [&] {
+        return Error(Errc::unavailable, "connect_failed",
+                     machine + ":" + std::to_string(port) + " does not answer");
+    };
     if (is_cut(from.machine, machine) || is_cut(machine, from.machine)) {
         scheduler.sleep(dial_time_max);
-        return nobody;
+        return nobody();
     }
     scheduler.sleep(3 * dice_.between(weather_.latency_min, weather_.latency_max));
     const auto found = listeners_.find({machine, port});
-    if (found == listeners_.end() || !scheduler.is_alive(found->second.as.process)) return nobody;
+    if (found == listeners_.end() || !scheduler.is_alive(found->second.as.process)) return nobody();
     auto stream = std::make_shared<Stream>(*this, from, found->second.as);
     remember(stream);
     scheduler.after(0, [accept = found->second.accept, stream] { accept(stream); });

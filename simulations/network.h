@@ -9,7 +9,6 @@
 #include "simulations/environment.h"
 
 #include <array>
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -60,7 +59,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
     /// Blocks the running fiber until something happens at this end. False: the deadline came
     /// first.
     bool wait(End at, Micros deadline);
-    /// Called, outside of any fiber, whenever something happens at this end.
+    /// Called, outside of any fiber, whenever something arrives at this end or it ends.
     void on_event(End at, std::function<void()> call);
 
     [[nodiscard]] const Party& party(End end) const { return parties_.at(index(end)); }
@@ -75,8 +74,9 @@ class Stream : public std::enable_shared_from_this<Stream> {
 
     /// What one end sends to the other.
     struct Lane {
-        std::deque<Item> held;  ///< behind a partition
-        std::deque<Item> arrived;
+        std::vector<Item> held;  ///< behind a partition
+        std::vector<Item> arrived;
+        std::size_t taken = 0;  ///< of `arrived`
         std::size_t unread = 0;
         Micros last_arrival = 0;
         bool ended = false;      ///< the receiving end knows
@@ -88,6 +88,7 @@ class Stream : public std::enable_shared_from_this<Stream> {
     void travel(End from, Item item);
     void arrive(End from, Item item);
     void end_here(End at);
+    void wake_waiting(End at);
     void notify(End at);
     void heal(End from);
 

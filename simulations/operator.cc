@@ -63,11 +63,15 @@ void Operator::wish(SimulatedJob& job, statemachine::Wish wish, const std::strin
     command.command.actor = "operator:ann";
     command.command.reason = reason;
     world_.note("operator", "job " + job.name + ": " + std::string(action_of(wish)));
+    const auto* commit = std::get_if<statemachine::Commit>(&wish);
+    const bool is_wrong = commit != nullptr && commit->confirm != job.name;
     command.command.wish = std::move(wish);
     const Uuid id = command.command.command_id;
     ask({std::move(command), sha256(id.view())},
-        [this, &job, id](const Result<orchestrator::Answer>& answer) {
+        [this, &job, id, is_wrong](const Result<orchestrator::Answer>& answer) {
             job.request_pending = false;
+            if (is_wrong && answer && !answer->rejected)
+                world_.violate("a commit is confirmed by name", "job " + job.name);
             if (answer && answer->event_count > 0) acknowledged_.push_back({id, *answer});
             if (!answer) ++world_.coverage.refusals[std::string(answer.error().id())];
             const bool refused = !answer || answer->rejected;
@@ -89,6 +93,7 @@ void Operator::look(SimulatedJob& job) {
         return wish(job, statemachine::Plan{job.spec});
     }
     if (is_final(state->phase)) {
+        if (state->parked && !job.target_lost) return wish(job, statemachine::Retry{});
         const bool target_is_gone = job.target_lost;
         if (target_is_gone || statemachine::outstanding(*state).empty()) {
             job.done = true;
@@ -224,6 +229,7 @@ void Operator::decide_hold(SimulatedJob& job, const statemachine::Job& state) {
         ++job.rollbacks_done;
         return wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
     }
+    if (std::exchange(job.script.mistypes, false)) return wish(job, statemachine::Commit{"jbo"});
     wish(job, statemachine::Commit{job.name});
 }
 

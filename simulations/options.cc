@@ -23,7 +23,9 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
     options.blocks = static_cast<std::uint32_t>(dice.between(4, 24));
     options.disks = static_cast<std::uint32_t>(dice.between(1, 2));
     options.shuffle = dice.one_in(2);
-    options.idle_pause_ms = dice.between(50, 2'000) * 100;
+    // A day holds a pass of every idle job each 10 to 30 minutes, and its lag is that.
+    options.idle_pause_ms =
+        day != 0 ? dice.between(600, 1'800) * 1'000 : dice.between(50, 2'000) * 100;
     options.weather.latency_max = dice.one_in(4) ? 200'000 : 2'000;
     options.weather.bytes_per_s = dice.one_in(8) ? 1'000'000 : 100'000'000;
     if (dice.one_in(3)) options.sync_time_max = 20'000;
@@ -35,6 +37,12 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
     options.mischief =
         static_cast<std::uint32_t>(harsh ? dice.between(4, 12) : dice.between(12, 60));
     if (dice.one_in(harsh ? 2 : 5)) options.weather.reset_one_in = 2'000;
+    Dice more(seed ^ 0x0b7104bULL);
+    // A target recognises small disks by all of their blocks, larger ones by some.
+    if (more.one_in(6) && jobs <= 50)
+        options.blocks = static_cast<std::uint32_t>(more.between(80, 300));
+    if (more.one_in(3)) options.race_one_in = static_cast<std::uint32_t>(more.between(2, 30));
+    options.outage_s_min = more.one_in(2) ? 20 : 600;
     if (faults == FaultProfile::none) {
         options.fault_count = 0;
         options.mischief = 0;

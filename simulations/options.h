@@ -38,6 +38,9 @@ struct Options {
     bool shuffle = false;        ///< which ready thread runs is drawn
     std::uint32_t mischief = 0;  ///< operators do something odd in one look of so many; 0: never
     std::int64_t idle_pause_ms = 0;
+    /// Users write while one in so many reads of the source is under way; 0: never.
+    std::uint32_t race_one_in = 0;
+    std::uint32_t outage_s_min = 0;  ///< of the outages that jobs allow
     Weather weather;
 
     [[nodiscard]] std::string text() const;

@@ -152,7 +152,7 @@ Result<> OrchestratorHost::Run::serve() {
         }
         if (scheduler.now() >= next_tick_) {
             TRY_VOID(core_->tick(now()));
-            tick_every_ = std::min(2 * tick_every_, tick_max);
+            tick_every_ = std::min(4 * tick_every_, tick_max);
             next_tick_ = scheduler.now() + tick_every_;
         }
         TRY_VOID(turns());

@@ -33,7 +33,10 @@ class Fiber : public std::enable_shared_from_this<Fiber> {
     std::function<void()> body;  ///< empty once it runs
     boost::context::fiber stack;
     boost::context::fiber resumer;
-    std::uint64_t wait = 0;  ///< counts its waits
+    std::uint64_t wait = 0;   ///< counts its waits
+    Micros deadline = never;  ///< of the wait
+    /// When the next of its timers comes. It may come before the deadline: then another one is set.
+    Micros timer_at = never;
     bool waiting = false;
     bool woken = false;
     bool killed = false;
@@ -205,13 +208,25 @@ void Scheduler::run_until(Micros until) {
             alarm.call();
             continue;
         }
-        const auto fiber = alarm.waiter.fiber.lock();
-        if (fiber && fiber->waiting && fiber->wait == alarm.waiter.wait) {
-            fiber->waiting = false;
-            ready_.push_back(fiber);
-        }
+        if (const auto fiber = alarm.fiber.lock()) on_timer(fiber);
     }
     if (!stopped_ && until != never) now_ = std::max(now_, until);
+}
+
+void Scheduler::on_timer(const std::shared_ptr<Fiber>& fiber) {
+    if (fiber->timer_at <= now_) fiber->timer_at = never;
+    if (!fiber->waiting || fiber->deadline == never) return;
+    if (fiber->deadline > now_) return set_timer(fiber);
+    fiber->waiting = false;
+    ready_.push_back(fiber);
+}
+
+/// Most waits are ended by something else, so most timers find nothing to do: a fiber has one for
+/// all its waits.
+void Scheduler::set_timer(const std::shared_ptr<Fiber>& fiber) {
+    if (fiber->timer_at <= fiber->deadline) return;
+    fiber->timer_at = std::max(fiber->deadline, now_);
+    add_timer(fiber->timer_at, {{}, fiber});
 }
 
 void Scheduler::thaw(ProcessId process) {
@@ -245,7 +260,8 @@ bool Scheduler::wait(Micros deadline) {
     ++self.wait;
     self.waiting = true;
     self.woken = false;
-    if (deadline != never) add_timer(deadline, {{}, {self.weak_from_this(), self.wait}});
+    self.deadline = deadline;
+    if (deadline != never) set_timer(self.shared_from_this());
     self.resumer = std::move(self.resumer).resume();
     self.waiting = false;
     check_killed();

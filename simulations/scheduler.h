@@ -127,7 +127,7 @@ class Scheduler {
     /// What a timer does: calls, or ends a wait.
     struct Alarm {
         std::function<void()> call;
-        Waiter waiter;
+        std::weak_ptr<Fiber> fiber;
     };
 
     /// Small, because the queue moves them about; what they do stays in its place in alarms_.
@@ -147,6 +147,8 @@ class Scheduler {
     };
 
     void add_timer(Micros when, Alarm alarm);
+    void set_timer(const std::shared_ptr<Fiber>& fiber);
+    void on_timer(const std::shared_ptr<Fiber>& fiber);
     [[nodiscard]] Alarm take_timer();
 
     void resume(const std::shared_ptr<Fiber>& fiber);

@@ -149,10 +149,18 @@ void World::build_job(std::uint32_t index) {
     AgentOptions agent;
     agent.server = server_name;
     agent.pacing = {options.idle_pause_ms, 3'600'000, 3'600'000};
+    if (options.day != 0) agent.tick_max = 60 * minute;
     agent.name = source;
     job.source = std::make_unique<AgentHost>(*job.source_machine, network, agent, own.next());
     agent.name = target;
     job.target = std::make_unique<AgentHost>(*job.target_machine, network, agent, own.next());
+    for (AgentHost* host : {job.source.get(), job.target.get()})
+        host->on_report = [this, host](const Report& report) {
+            invariants_->on_report(*host, report);
+        };
+    Dice more(options.seed ^ (0x51ULL + index));
+    job.spec.outage_max_s = static_cast<std::uint32_t>(more.between(options.outage_s_min, 600));
+    job.script.mistypes = more.one_in(4);
     job.script.plan_at = own.between(0, options.wave_time / 4);
     job.script.cutover_at = own.between(options.wave_time / 4, options.wave_time);
     if (options.day != 0) job.script.cutover_at = own.between(options.day / 2, options.day * 3 / 4);
@@ -169,12 +177,16 @@ void World::enrol(const AgentHost& host, const Hash& token, orchestrator::Regist
     const bool is_token = std::holds_alternative<orchestrator::CreateToken>(wish);
     const orchestrator::RegistryCommand command{*Uuid::from(ByteView(id.data).first(16)),
                                                 "operator:ann", std::move(wish)};
-    operator_->ask(
-        {command, id}, [this, &host, token, is_token](const Result<orchestrator::Answer>&) {
-            if (!is_token) return;
-            const std::string& name = host.options.name;
-            enrol(host, token, orchestrator::Enrol{name, token, token, {}}, sha256(token.view()));
-        });
+    operator_->ask({command, id}, [this, &host, token, is_token, command,
+                                   id](const Result<orchestrator::Answer>& answer) {
+        if (!answer)
+            return scheduler.after(10 * second, [this, &host, token, command, id] {
+                enrol(host, token, command.wish, id);
+            });
+        if (!is_token) return;
+        const std::string& name = host.options.name;
+        enrol(host, token, orchestrator::Enrol{name, token, token, {}}, sha256(token.view()));
+    });
 }
 
 /// Every agent gets its certificate before the wave, as in life.
@@ -215,18 +227,37 @@ void World::churn(SimulatedJob& job) {
                     [this, &job] { churn(job); });
 }
 
+void World::strike(const Fault& fault) {
+    note("world", text_of(fault));
+    mix(fault.index);
+    ++coverage.faults[std::string(name_of(fault.kind))];
+    faults_done_.insert(fault.index);
+    inject(*this, fault);
+}
+
+/// The job has just entered its phase.
+void World::strike_on_phase(const SimulatedJob& job) {
+    if (scheduler.now() > calm_at) return;
+    for (auto fault = faults_on_phase_.begin(); fault != faults_on_phase_.end();) {
+        if (fault->job != job.index || fault->phase != job.phase) {
+            ++fault;
+            continue;
+        }
+        scheduler.after(fault->at, [this, struck = *fault] { strike(struck); });
+        fault = faults_on_phase_.erase(fault);
+    }
+}
+
 Outcome World::run() {
     server->start();
     enrol_all();
     const std::vector<Fault> faults = draw_faults(options);
-    for (const Fault& fault : faults)
-        scheduler.at(fault.at, [this, fault] {
-            note("world", text_of(fault));
-            mix(fault.index);
-            ++coverage.faults[std::string(name_of(fault.kind))];
-            faults_done_.insert(fault.index);
-            inject(*this, fault);
-        });
+    for (const Fault& fault : faults) {
+        if (fault.phase)
+            faults_on_phase_.push_back(fault);
+        else
+            scheduler.at(fault.at, [this, fault] { strike(fault); });
+    }
     const Micros end = std::max(options.day, calm_at) + patience;
     while (!violation_ && scheduler.now() < end) {
         scheduler.run_until(std::min(end, scheduler.now() + minute));
@@ -346,8 +377,11 @@ void World::on_fact(const eventlog::Record& record, const orchestrator::Fact& fa
     }
     if (const auto* parked = std::get_if<statemachine::Parked>(event))
         ++coverage.refusals[parked->error.id()];
+    const statemachine::Phase before = job.phase;
     invariants_->on_fact(record, fact);
     ++coverage.phases[std::string(name_of(job.phase))];
+    const bool is_new = std::holds_alternative<statemachine::JobPlanned>(*event);
+    if (job.phase != before || is_new) strike_on_phase(job);
     operator_->look_after(job, second + static_cast<Micros>(facts_ % 3) * second / 2);
 }
 
@@ -362,10 +396,21 @@ SimulatedJob* World::job_of_process(ProcessId process) {
     return known->second;
 }
 
+/// A user's write while the replicator reads: after the bytes were taken, before it knows them.
+void World::race(ProcessId process) {
+    SimulatedJob* job = job_of_process(process);
+    if (job == nullptr || job->source->process() != process || scheduler.now() > calm_at) return;
+    if (!race_dice_.one_in(options.race_one_in)) return;
+    (void)job->source_machine->write_as_workload(job->name, race_dice_.below(options.disks),
+                                                 race_dice_.below(options.blocks));
+}
+
 void World::on_step(std::string_view name) {
     const ProcessId process = scheduler.running_process();
     if (process == no_process) return;
-    if (name.starts_with("host.") || name == "agent.activate.promote") {
+    if (options.race_one_in != 0 && name == "disk.read") race(process);
+    if (name.starts_with("host.") || name == "agent.activate.promote" ||
+        name == "agent.fence.proof" || name == "agent.started") {
         if (SimulatedJob* job = job_of_process(process)) invariants_->on_step(*job, name);
     }
     if (step_kills_.empty()) return;

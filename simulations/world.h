@@ -64,7 +64,8 @@ struct Script {
     bool arms = false;        ///< by a timer
     bool pauses = false;      ///< before Activate
     std::uint32_t rollbacks = 0;
-    bool cancels = false;  ///< at its end, instead of committing
+    bool cancels = false;   ///< at its end, instead of committing
+    bool mistypes = false;  ///< the name in the first commit
 };
 
 struct SimulatedJob {
@@ -90,7 +91,12 @@ struct SimulatedJob {
     statemachine::Phase phase = statemachine::Phase::planned;
     bool target_lost = false;       ///< its machine will never come back
     bool contents_damaged = false;  ///< bits rotted or writes tore, so a comparison may differ
+    bool disk_vanished = false;     ///< so that nobody can tell who wrote to it meanwhile
     bool fence_disturbed = false;   ///< somebody with root wrote to a fenced disk
+    Micros damaged_at = 0;          ///< for the last time
+    Micros disturbed_at = 0;        ///< likewise
+    Micros fenced_at = 0;           ///< of the present run
+    Micros verified_from = 0;       ///< when the verification began that let the target go
 };
 
 class World {
@@ -150,6 +156,8 @@ class World {
         std::function<void()> kill;
     };
 
+    void strike(const Fault& fault);
+    void strike_on_phase(const SimulatedJob& job);
     void build_job(std::uint32_t index);
     void enrol_all();
     void enrol(const AgentHost& host, const Hash& token, orchestrator::RegistryWish wish,
@@ -160,10 +168,12 @@ class World {
     void on_started(const OrchestratorHost& orchestrator);
     void on_fact(const eventlog::Record& record, const orchestrator::Fact& fact);
     void churn(SimulatedJob& job);
+    void race(ProcessId process);
     [[nodiscard]] bool all_over() const;
     void mix(std::uint64_t value);
 
     bool tracing_;
+    Dice race_dice_{options.seed ^ 0x2aceULL};
     std::vector<TraceLine> trace_;
     std::optional<Violation> violation_;
     std::uint64_t trace_state_[2] = {0x9ae16a3b2f90404fULL, 0xc949d7c7509e6557ULL};
@@ -176,6 +186,7 @@ class World {
     std::map<std::string, std::uint32_t> job_of_name_;
     std::unordered_map<ProcessId, SimulatedJob*> job_of_process_;  ///< nullptr: of no job
     std::set<std::uint32_t> faults_done_;
+    std::vector<Fault> faults_on_phase_;  ///< those that still wait
     std::unique_ptr<class Operator> operator_;
     std::unique_ptr<class Invariants> invariants_;
 };

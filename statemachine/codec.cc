@@ -253,8 +253,8 @@ class Writer {
 }  // namespace
 
 Bytes encode_event(const Event& event) {
-    capnp::MallocMessageBuilder message;
-    auto root = message.initRoot<schema::Event>();
+    flat::Message message;
+    auto root = message.init_root<schema::Event>();
     std::visit(Writer(root), event);
     return flat::to_bytes(root);
 }

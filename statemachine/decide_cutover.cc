@@ -1,5 +1,6 @@
 // From the copy to the commit: arm, cutover, waive, commit, and what a timer may do.
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "statemachine/deciders.h"
 
 namespace drover::statemachine {
@@ -165,7 +166,7 @@ Decision decide_on(const Commit& wish, const Asked& asked) {
         return wrong_phase(asked, "a job is committed while it holds both sides after a cutover");
     }
     if (job.parked) return *held_up(job);
-    if (wish.confirm != job.spec.name) {
+    if (wish.confirm != job.spec.name && !DROVER_MUTANT("commit_unconfirmed")) {
         return reject(rejection::confirmation_wrong,
                       "the confirmation does not equal the job's name; a commit drops the way back",
                       "confirm with the name " + job.spec.name);
@@ -182,7 +183,8 @@ Decision decide_on(const TimerElapsed& wish, const Asked& asked) {
 
     Accepted accepted{{DeadlinePassed{wake->at_micros}}};
     // From activating on nothing is automatic: the target may have taken writes.
-    if (is_one_of(job.phase, {Phase::fencing, Phase::draining, Phase::verifying})) {
+    const bool is_safe = is_one_of(job.phase, {Phase::fencing, Phase::draining, Phase::verifying});
+    if (is_safe && !DROVER_MUTANT("deadline_ignored")) {
         accepted.events.push_back(
             RollbackStarted{RollbackMode::discard, "timer", "outage deadline", ""});
     }

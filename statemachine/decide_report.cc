@@ -1,6 +1,7 @@
 // What agents say. A report about work that is not wanted any more is accepted without a fact,
 // except where it changes who may write: such a fact is recorded whenever it comes, and what undoes
 // it becomes outstanding.
+#include "base/mutation.h"
 #include "statemachine/deciders.h"
 #include "statemachine/transitions.h"
 
@@ -213,7 +214,7 @@ class ReportDecider {
         if (!current()) return {};
         const auto& source = preflight_of(job_, Side::source);
         std::vector<ByteRange> ranges = to_repair(*source, body);
-        if (ranges.empty()) return verified(body);
+        if (ranges.empty() || DROVER_MUTANT("mismatch_ignored")) return verified(body);
         if (job_.repairs < repairs_max) return {{MismatchFound{std::move(ranges)}}};
         return {{Parked{EffectKind::verify, verify_mismatch(ranges.size())}}};
     }
@@ -264,6 +265,7 @@ class ReportDecider {
 
     void park_in_cutover(Accepted& accepted, Error error) const {
         if (accepted.events.empty() || !is_in_cutover(job_.phase)) return;
+        if (DROVER_MUTANT("breach_ignored")) return;
         accepted.events.push_back(Parked{EffectKind::hold_fence, std::move(error)});
     }
 

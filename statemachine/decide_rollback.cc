@@ -1,4 +1,5 @@
 // The way back: rollback, resync, and what only a person can say about the target.
+#include "base/mutation.h"
 #include "statemachine/deciders.h"
 
 #include <algorithm>
@@ -45,7 +46,8 @@ Decision decide_on(const Rollback& wish, const Asked& asked) {
                       "use mode discard: nothing is lost");
     }
     const bool loses_writes = wish.mode == RollbackMode::discard && job.activate_derived;
-    if (loses_writes && wish.acknowledged_loss.empty()) return not_acknowledged(asked);
+    const bool is_asked = !DROVER_MUTANT("loss_not_asked");
+    if (loses_writes && wish.acknowledged_loss.empty() && is_asked) return not_acknowledged(asked);
     return Accepted{
         {RollbackStarted{wish.mode, asked.command.actor, "operator", wish.acknowledged_loss}}};
 }

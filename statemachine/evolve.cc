@@ -1,6 +1,7 @@
 #include "statemachine/evolve.h"
 
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "base/sha256.h"
 #include "statemachine/json_text.h"
 #include "statemachine/transitions.h"
@@ -274,14 +275,11 @@ class Applier {
 
     void operator()(const RetryStarted& fact) {
         job_.attempt = fact.attempt;
-        job_.phase_cause = cause_;
+        if (!DROVER_MUTANT("retry_keeps_cause")) job_.phase_cause = cause_;
         renew_ticket();
         if (job_.phase <= Phase::ready) job_.preflight = {};
-        if (job_.phase == Phase::rolling_back || job_.deactivate_pending) {
-            job_.deactivate_cause = cause_;
-        }
-        if (job_.release_pending) job_.release_cause = cause_;
-        if (job_.deletion_wanted && !job_.data_deleted) job_.deletion_cause = cause_;
+        if (job_.phase == Phase::rolling_back) job_.deactivate_cause = cause_;
+        renew_debts();
     }
 
     void operator()(const AgentLost& fact) { at(job_.agent_connected, fact.side) = false; }
@@ -314,8 +312,17 @@ class Applier {
         job_.hold_deadline_micros = cause_.wall_micros + job_.spec.hold_s * second_micros;
     }
 
+    void renew_debts() {
+        if (job_.deactivate_pending) job_.deactivate_cause = cause_;
+        if (job_.release_pending) job_.release_cause = cause_;
+        if (job_.deletion_wanted && !job_.data_deleted) job_.deletion_cause = cause_;
+    }
+
     /// A person or a deadline chose another way: what held the job up on the old one is over.
     void go_on() {
+        // What is owed whatever the way is done anew if it had failed: under its old name it would
+        // only be answered with the old failure.
+        if (job_.parked) renew_debts();
         job_.paused = false;
         job_.pause_reason.clear();
         job_.parked.reset();
@@ -357,7 +364,8 @@ Error not_legal(const Job& job, EventKind kind) {
 /// that enters the phase may be followed at once by the Paused that the armed cutover asked for.
 bool derives_activate(const Job& job, EventKind kind) {
     if (job.phase != Phase::activating) return false;
-    if (job.paused || job.parked || job.quarantined || job.fence_breached || job.fence_broken) {
+    const bool is_void = job.fence_breached && !DROVER_MUTANT("breach_ignored");
+    if (job.paused || job.parked || job.quarantined || is_void || job.fence_broken) {
         return false;
     }
     const bool pause_follows = job.armed && job.armed->pause_before_activate;

@@ -1,6 +1,7 @@
 #include "statemachine/outstanding.h"
 
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "statemachine/wanted.h"
 
 #include <algorithm>
@@ -164,7 +165,7 @@ class Collector {
     Collector(const Job& job, bool ignore_holds)
         : job_(job),
           ignore_holds_(ignore_holds),
-          held_(!ignore_holds && (job.paused || job.parked)) {}
+          held_(!ignore_holds && !DROVER_MUTANT("hold_ignored") && (job.paused || job.parked)) {}
 
     std::vector<Effect> collect() {
         if (!job_.exists) return {};
@@ -229,7 +230,8 @@ class Collector {
     }
 
     void activate(const Cause& cause) {
-        if (!job_.activate_derived || (fence_is_void(job_) && !ignore_holds_)) return;
+        const bool is_void = fence_is_void(job_) && !DROVER_MUTANT("breach_ignored");
+        if (!job_.activate_derived || (is_void && !ignore_holds_)) return;
         DROVER_ASSERT(job_.fence && job_.fence->run == job_.run && job_.fence->token == job_.token);
         add(cause, Side::target, EffectKind::activate,
             ActivateWork{*job_.token, *job_.fence, job_.spec.source_agent,
@@ -302,7 +304,8 @@ std::optional<Wake> next_wake(const Job& job) {
 }
 
 bool wants_release(const Job& job) {
-    if (!target_is_out(job) || job.phase != Phase::rolling_back) return false;
+    const bool is_out = target_is_out(job) || DROVER_MUTANT("release_before_stop");
+    if (!is_out || job.phase != Phase::rolling_back) return false;
     DROVER_ASSERT(job.rollback.has_value());
     return job.rollback->mode == RollbackMode::discard || job.reverse_verified;
 }

@@ -203,6 +203,18 @@ TEST_CASE("source state: a killed process finds its phases, maps and counters ag
     CHECK(state.counter(Counter::bytes_sent_sync) == 42);
 }
 
+TEST_CASE("source state: one whose maker was killed before it had a generation is not taken over") {
+    Stated s;
+    {
+        SourceState state = s.open();
+        state.set_phase(0, CopyPhase::mirroring);
+        state.renew_generation(Generation());  // as a kill right after the file was made leaves it
+    }
+    SourceState state = s.open();
+    CHECK_FALSE(state.generation().is_zero());
+    CHECK(state.phase(0) == CopyPhase::unknown);
+}
+
 TEST_CASE("source state: without every tracker's own state nothing is taken over") {
     Stated s;
     const Generation before = s.open().generation();

@@ -417,6 +417,20 @@ TEST_CASE(
         .in(Phase::syncing);
 }
 
+TEST_CASE("delete-data: one that failed is asked for anew when the job is cancelled meanwhile") {
+    Scenario scenario = at(Phase::rolled_back);
+    scenario.when(DeleteData{"web-01"});
+    const EffectId first = scenario.newest(EffectKind::delete_data, Side::target).id;
+    const Error error(Errc::not_found, "disk_not_found", "gone", "kept", "next");
+    scenario.when_reported(EffectKind::delete_data, Side::target, StepFailed{error})
+        .then({Parked{EffectKind::delete_data, error}})
+        .when(Cancel{});
+    // Under its old name the agent would only repeat the old failure.
+    REQUIRE_FALSE(scenario.newest(EffectKind::delete_data, Side::target).id == first);
+    scenario.when_reported(EffectKind::delete_data, Side::target, DataDeleted{})
+        .then({TargetDataDeleted{}});
+}
+
 TEST_CASE(
     "a failure never discards copied data: nothing but the command makes delete-data wanted") {
     for (unsigned i = 0; i < phase_count; ++i) {
