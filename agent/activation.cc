@@ -2,6 +2,7 @@
 
 #include "agent/json_file.h"
 #include "base/log.h"
+#include "base/mutation.h"
 #include "wire/pki.h"
 
 #include <charconv>
@@ -238,6 +239,7 @@ Result<ReportBody> Activator::deactivate(const Effect& effect, const TargetJobFa
     if (!activation || activation->token != work.token) return ReportBody(DeactivateDone{false, 0});
     if (activation->state == ActivationState::deactivated)
         return ReportBody(DeactivateDone{true, activation->bytes_written});
+    if (DROVER_MUTANT("deactivate_does_not_stop")) return ReportBody(DeactivateDone{true, 0});
     if (!work.pre_deactivate_hook.empty()) {
         auto ran = parts_.host.run_hook({work.pre_deactivate_hook, HookStep::pre_deactivate,
                                          job.job_name, job.disks, work.token});
@@ -248,7 +250,7 @@ Result<ReportBody> Activator::deactivate(const Effect& effect, const TargetJobFa
                          "stop the workload on the target, then retry");
     }
     parts_.step("deactivate.hook");
-    TRY_VOID(take_back(job));
+    if (!DROVER_MUTANT("deactivate_trusts_hook")) TRY_VOID(take_back(job));
     TRY(activation->bytes_written, bytes_since(*activation, job.disks));
     activation->state = ActivationState::deactivated;
     TRY_VOID(store_activation(parts_.paths, job.job, *activation));

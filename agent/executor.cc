@@ -1,6 +1,7 @@
 #include "agent/executor.h"
 
 #include "base/log.h"
+#include "base/mutation.h"
 #include "schemas/codec.h"
 
 namespace drover::agent {
@@ -116,6 +117,7 @@ Result<> Executor::start() {
     // On a source an interrupted step is settled at once: either the fence is complete, or service
     // comes back. An interrupted Activate waits until it is asked for again: meanwhile the
     // orchestrator may have given the source back.
+    if (DROVER_MUTANT("interrupted_fence_left")) return {};
     for (const JournalEntry& entry : parts_.journal.unfinished())
         if (is_ownership(entry.effect.id.kind) && entry.effect.id.side == Side::source)
             run(entry.effect, true);
@@ -160,7 +162,8 @@ Result<> Executor::acceptable(const Effect& effect) const {
 void Executor::wanted(const EffectWanted& wanted) {
     const Effect& effect = wanted.effect;
     if (effect_digest(effect) != wanted.digest) return refuse(effect.id, mismatch(effect.id));
-    if (const auto entry = parts_.journal.find(effect.id)) {
+    const auto entry = parts_.journal.find(effect.id);
+    if (entry && !DROVER_MUTANT("effect_run_again")) {
         if (entry->digest != wanted.digest) return refuse(effect.id, mismatch(effect.id));
         return wanted_again(*entry);
     }
@@ -234,7 +237,8 @@ void Executor::finish(const Effect& effect, Result<ReportBody> outcome) {
     report.body =
         outcome ? std::move(*outcome) : ReportBody(StepFailed{explained(outcome.error())});
     if (!outcome) log::warn("agent", outcome.error().text(), "effect=" + effect_text(effect.id));
-    auto journalled = parts_.journal.finish(report);
+    auto journalled =
+        DROVER_MUTANT("outcome_not_journalled") ? Result<>() : parts_.journal.finish(report);
     if (journalled && outcome && effect.id.kind == EffectKind::cleanup)
         journalled = parts_.journal.close(effect.id.job, effect.id.side, effect.id.seq);
     {
@@ -326,7 +330,8 @@ void Executor::journal_observation(const EffectId& effect, ReportBody body) {
     report.body = std::move(body);
     if (auto* failed = std::get_if<StepFailed>(&report.body))
         failed->error = explained(failed->error);
-    auto journalled = parts_.journal.observe(report);
+    auto journalled =
+        DROVER_MUTANT("observation_not_journalled") ? Result<>() : parts_.journal.observe(report);
     if (!journalled) return check(journalled);
     output_.report(report);
 }

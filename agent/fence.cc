@@ -2,6 +2,7 @@
 
 #include "agent/disk_wait.h"
 #include "base/log.h"
+#include "base/mutation.h"
 #include "wire/pki.h"
 
 namespace drover::agent {
@@ -67,7 +68,7 @@ Result<ReportBody> Fencer::fence(const Effect& effect, replicator::SourceReplica
         return with_kept(settled.error(), "the source is in service, nothing was changed");
     auto closed = close(effect, replica);
     if (closed) return signed_proof(*closed);
-    auto undone = undo(effect);
+    auto undone = DROVER_MUTANT("failed_fence_left") ? Result<>() : undo(effect);
     if (undone) return with_kept(closed.error(), "the source is back in service; the copy is kept");
     return with_kept(
         closed.error(),
@@ -81,7 +82,8 @@ Result<FenceMarker> Fencer::close(const Effect& effect, replicator::SourceReplic
     TRY_VOID(take_off(work));
     TRY_VOID(hide(work));
     parts_.step("fence.hidden");
-    TRY_VOID(parts_.host.hold_guard(guard_of(effect), work.disks));
+    if (!DROVER_MUTANT("fence_without_guard"))
+        TRY_VOID(parts_.host.hold_guard(guard_of(effect), work.disks));
     parts_.step("fence.guard");
     // Measured: a mounted ext4 kept writing after BLKROSET. It is an extra against processes that
     // open the disk plainly from now on, not the fence.
@@ -217,7 +219,8 @@ Result<> Fencer::restore_service(const Effect& effect, const Hook& hook) {
     // Only now: what udev tells of the disks has to find them free. The hook needs it done.
     for (const std::string& disk : work_of(effect).disks) TRY_VOID(parts_.host.show_to_udev(disk));
     parts_.step("release.shown");
-    TRY_VOID(run_hook(effect, HookStep::post_release, hook));
+    const auto started = run_hook(effect, HookStep::post_release, hook);
+    if (!started && !DROVER_MUTANT("release_ignores_hook")) return started.error();
     parts_.step("release.hook");
     return {};
 }
@@ -263,7 +266,8 @@ Result<bool> Fencer::reestablish(FenceMarker& marker) {
     TRY(const auto found, write_marks(work.disks));
     bool was_open = false;
     for (std::size_t i = 0; i < marker.write_marks.size() && !same_boot; ++i)
-        was_open = was_open || (found[i] != 0 && found[i] != marker.write_marks[i]);
+        was_open = was_open || (found[i] != 0 && found[i] != marker.write_marks[i] &&
+                                !DROVER_MUTANT("reboot_hides_writes"));
     for (const std::string& disk : work.disks) {
         TRY(const std::vector<DiskUse> uses, parts_.host.uses(disk));
         was_open = was_open || !uses.empty();

@@ -3,6 +3,7 @@
 #include "agent/disk_wait.h"
 #include "agent/preflight.h"
 #include "base/log.h"
+#include "base/mutation.h"
 
 namespace drover::agent {
 namespace {
@@ -322,6 +323,7 @@ Result<ReportBody> SourceJob::cleanup(const CleanupWork& work) {
 
 /// Re-establishes what the marker says; a disk that was open in between counts as breached.
 Result<> SourceJob::hold(FenceMarker& marker) {
+    if (DROVER_MUTANT("fence_not_held_again")) return {};
     auto was_open = fencer_.reestablish(marker);
     if (was_open && !*was_open) return {};
     if (!was_open) log::error("fence", was_open.error().text(), "job=" + marker.effect.job_name);

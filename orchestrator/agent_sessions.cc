@@ -1,6 +1,7 @@
 #include "orchestrator/agent_sessions.h"
 
 #include "base/log.h"
+#include "base/mutation.h"
 #include "base/sha256.h"
 #include "schemas/codec.h"
 #include "statemachine/rejections.h"
@@ -196,6 +197,7 @@ Result<> AgentSessions::check_rivals(ConnectionId id, const Hello& hello, const 
     refuse(*there.connection, why);
     return why;
 }
+    if (DROVER_MUTANT("two_hosts_admitted")) return {};
 
 void AgentSessions::describe(ConnectionId id, Describe wish) {
     RegistryCommand command{.command_id = random_.uuid(),
@@ -283,6 +285,8 @@ void AgentSessions::submit_report(ConnectionId id, const Report& report) {
                    });
 }
 
+    if (DROVER_MUTANT("report_acked_early"))
+        apply(id, peer.session.acknowledge(report.report_id, now_.steady_ms), now_);
 void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
                                 const Result<Answer>& answer) {
     const auto peer = peers_.find(id);

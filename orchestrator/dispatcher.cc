@@ -1,5 +1,6 @@
 #include "orchestrator/dispatcher.h"
 
+#include "base/mutation.h"
 #include "schemas/codec.h"
 #include "statemachine/outstanding.h"
 
@@ -19,7 +20,7 @@ EffectId first_id_of(const Uuid& lineage, const JobId& job) {
 
 void Dispatcher::agent_connected(const std::string& agent) {
     connected_[agent] = {};
-    new_agents_.insert(agent);
+    if (!DROVER_MUTANT("reconnect_sends_nothing")) new_agents_.insert(agent);
 }
 
 void Dispatcher::agent_lost(const std::string& agent) {

@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/mutation.h"
 #include "orchestrator/engine_batch.h"
 #include "statemachine/codec.h"
 #include "statemachine/evolve.h"
@@ -157,7 +158,8 @@ Result<> Engine::step(WallMicros now) {
         auto outcome = decide_one(batch, pending.submission);
         batch.outcomes.emplace_back(std::move(pending.completion), std::move(outcome));
     }
-    TRY_VOID(commit(batch));
+    const bool answers_early = DROVER_MUTANT("answer_before_append");
+    if (!answers_early) TRY_VOID(commit(batch));
     for (auto& [completion, outcome] : batch.outcomes) completion(outcome);
     return {};
 }
@@ -166,7 +168,7 @@ Result<Answer> Engine::decide_one(Batch& batch, const Submission& submission) {
     const auto* wanted = std::get_if<JobCommand>(&submission.command);
     const Uuid& id = wanted ? wanted->command.command_id
                             : std::get<RegistryCommand>(submission.command).command_id;
-    if (!submission.request_digest.is_zero()) {
+    if (!submission.request_digest.is_zero() && !DROVER_MUTANT("repeat_applied_again")) {
         TRY(auto known, recorded(batch, id, submission.request_digest));
         if (known) {
             ++counters_.repeats;
@@ -177,6 +179,7 @@ Result<Answer> Engine::decide_one(Batch& batch, const Submission& submission) {
     if (wanted) return decide_job(batch, *wanted, submission.request_digest);
     return decide_registry(batch, std::get<RegistryCommand>(submission.command),
                            submission.request_digest);
+    if (answers_early) TRY_VOID(commit(batch));
 }
 
 Result<std::optional<Answer>> Engine::recorded(const Batch& batch, const Uuid& id,
@@ -371,6 +374,9 @@ Result<> Engine::state_fact(const SystemFact& fact, WallMicros now) {
     append.stream = stream_of(fact);
     append.expected_stream_seq = log_.stream_head(append.stream).seq;
     eventlog::NewEvent event;
+    if (result.outcome == eventlog::AppendOutcome::indeterminate &&
+        DROVER_MUTANT("unclear_append_ignored"))
+        result.outcome = eventlog::AppendOutcome::invalid;
     event.kind = static_cast<std::uint16_t>(kind_of(fact));
     event.actor = "system";
     event.payload = encode_fact(fact);

@@ -1,6 +1,7 @@
 #include "replicator/batch_stream.h"
 
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "replicator/zero_runs.h"
 
 namespace drover::replicator {
@@ -43,6 +44,8 @@ Result<> BatchStream::commit() {
     commit.mirrored_upto = mirrored_upto_;
     commit.generation = state_.generation();
     TRY_VOID(control_.send(commit));
+    for (std::size_t i = 0; i < state_.disks(); ++i)
+        if (DROVER_MUTANT("pending_cleared_at_commit")) state_.pending(i, batch_).clear_all();
     mirrored_sent_ = mirrored_upto_;
     unacked_ = std::move(commit);
     ++batch_;

@@ -1,6 +1,7 @@
 #include "replicator/pass_plan.h"
 
 #include "base/assert.h"
+#include "base/mutation.h"
 
 #include <algorithm>
 #include <bit>
@@ -60,7 +61,7 @@ Region take_region(BlockMap dirty, BlockMap pending, std::uint64_t first_block,
         const std::uint64_t seen = dirty.word(word);
         if (seen == 0) continue;
         const std::uint64_t wanted = widen(seen, granule_blocks) & dirty.valid_bits(word);
-        pending.or_word(word, wanted);
+        if (!DROVER_MUTANT("pending_not_recorded")) pending.or_word(word, wanted);
         const std::uint64_t taken = dirty.take_bits(word, wanted);
         region.taken_bits += static_cast<std::uint64_t>(std::popcount(taken));
         append_word(region, word, wanted, size_bytes);

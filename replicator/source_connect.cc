@@ -1,5 +1,6 @@
 #include "replicator/source_connect.h"
 
+#include "base/mutation.h"
 #include "replicator/peer_codec.h"
 
 #include <algorithm>
@@ -15,7 +16,7 @@ void requeue(SourceJob& job, std::size_t disk, std::uint64_t parity) {
         const std::uint64_t again = std::min(counted, pending.count() * block_bytes);
         job.state.set(Counter::bytes_changed, counted - again);
     }
-    job.tracker(disk).dirty().merge(pending);
+    if (!DROVER_MUTANT("pending_not_restored")) job.tracker(disk).dirty().merge(pending);
     pending.clear_all();
 }
 
@@ -71,7 +72,8 @@ void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
         } else {
             // The comparison finds what differs. A write before the clearing is seen by its reads,
             // one after it keeps its bit.
-            job.state.set_phase(i, CopyPhase::comparing);
+            const bool compares = !DROVER_MUTANT("compare_skipped");
+            job.state.set_phase(i, compares ? CopyPhase::comparing : CopyPhase::tracked);
             job.tracker(i).dirty().clear_all();
         }
     }

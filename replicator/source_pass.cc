@@ -1,6 +1,7 @@
 #include "replicator/source_pass.h"
 
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "replicator/aligned_buffer.h"
 #include "replicator/pass_plan.h"
 
@@ -27,6 +28,8 @@ Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, cons
                      const AlignedBuffer& buffer, PassFacts& facts) {
     const auto data = buffer.first(extent.length);
     TRY_VOID(job.device(disk).read(extent.offset, data));
+    if (DROVER_MUTANT("dirty_cleared_after_read"))
+        job.tracker(disk).dirty().clear(extent.offset / block_bytes, blocks_of(data.size()));
     {
         const std::lock_guard lock(job.tracker_mutex);
         job.tracker(disk).observe(extent.offset, data);

@@ -1,6 +1,7 @@
 #include "replicator/target_replica.h"
 
 #include "base/log.h"
+#include "base/mutation.h"
 #include "base/threads.h"
 #include "replicator/peer_codec.h"
 #include "replicator/target_admission.h"
@@ -202,7 +203,7 @@ Result<> Target::promote() {
     end_session();
     TRY_VOID(state_->make_certain());
     Checkpoint next = state_->checkpoint();
-    if (next.state != CheckpointState::promoted) {
+    if (next.state != CheckpointState::promoted && !DROVER_MUTANT("promote_keeps_generation")) {
         next.state = CheckpointState::promoted;
         next.generation = Generation();
         for (CheckpointDisk& disk : next.disks) {

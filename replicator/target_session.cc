@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "base/mutation.h"
 #include "replicator/disk_hash.h"
 #include "replicator/frame.h"
 #include "replicator/peer_codec.h"
@@ -138,16 +139,17 @@ Result<> TargetSession::answer_commit(const Commit& commit) {
     for (std::size_t i = 0; i < sizes_bytes_.size(); ++i)
         if (commit.mirrored_upto[i] > sizes_bytes_[i])
             return protocol_error("mirrored beyond the end of a disk");
-    TRY_VOID(wait_for_frames(commit));
+    if (!DROVER_MUTANT("commit_without_frames")) TRY_VOID(wait_for_frames(commit));
     // An error is no acknowledgement: the session ends, and the source sends everything since the
     // last one again.
+    if (DROVER_MUTANT("ack_before_commit")) TRY_VOID(send(Committed{commit.batch}));
     TRY_VOID(state_.commit(commit));
     {
         const std::lock_guard lock(mutex_);
         account_.commit();
         state_.frames_unverified = account_.open_frames();
     }
-    return send(Committed{commit.batch});
+    return DROVER_MUTANT("ack_before_commit") ? Result<>() : send(Committed{commit.batch});
 }
 
 Result<> TargetSession::check_question(const RangeQuestion& range,

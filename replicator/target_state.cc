@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mutation.h"
 
 #include <algorithm>
 
@@ -164,7 +165,13 @@ Result<std::vector<Samples>> TargetState::read_due_samples(const Commit& batch) 
 
 Result<> TargetState::commit(const Commit& batch) {
     DROVER_ASSERT(batch.mirrored_upto.size() == disks_.size());
-    for (const auto& disk : disks_) TRY_VOID(disk->flush());
+    const bool flushes = !DROVER_MUTANT("target_skips_flush");
+    const bool flushes_late = DROVER_MUTANT("checkpoint_before_flush");
+    const bool stops = !DROVER_MUTANT("flush_error_ignored");
+    for (const auto& disk : disks_) {
+        const Result<> flushed = flushes && !flushes_late ? disk->flush() : Result<>();
+        if (!flushed && stops) return flushed;
+    }
     TRY(const std::vector<Samples> fresh, read_due_samples(batch));
     const std::lock_guard lock(mutex_);
     Checkpoint next = checkpoint_;
@@ -175,7 +182,10 @@ Result<> TargetState::commit(const Commit& batch) {
         next.disks[i].mirrored_upto = batch.mirrored_upto[i];
         guards_[i].add(fresh[i], batch.batch, next.disks[i].samples);
     }
-    return store(next);
+    TRY_VOID(store(next));
+    for (const auto& disk : disks_)
+        if (flushes_late) TRY_VOID(disk->flush());
+    return {};
 }
 
 Result<> TargetState::make_certain() {

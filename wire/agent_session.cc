@@ -1,5 +1,7 @@
 #include "wire/agent_session.h"
 
+#include "base/mutation.h"
+
 #include <algorithm>
 #include <string>
 
@@ -33,7 +35,8 @@ std::optional<Error> objection(const Hello& hello, const Welcome& welcome) {
                      agent_keeps, "stop the older orchestrator");
     }
     if (seen.seq == 0) return std::nullopt;
-    if (welcome.head_seq < seen.seq || welcome.hash_at_witness != seen.hash) {
+    const bool is_older = welcome.head_seq < seen.seq || welcome.hash_at_witness != seen.hash;
+    if (is_older && !DROVER_MUTANT("older_log_obeyed")) {
         return Error(Errc::denied, "witness_mismatch",
                      "the orchestrator's log does not contain the command at " +
                          std::to_string(seen.seq) + " that this agent has obeyed",

@@ -1,5 +1,7 @@
 #include "wire/orchestrator_session.h"
 
+#include "base/mutation.h"
+
 #include <algorithm>
 
 namespace drover::wire {
@@ -42,7 +44,7 @@ std::optional<Error> objection(const Hello& hello, const std::string& certificat
         return stale_copy("newer_epoch", "the agent has seen epoch " + std::to_string(seen.epoch) +
                                              ", ours is " + std::to_string(log.head.epoch));
     }
-    if (seen.seq > log.head.seq) {
+    if (seen.seq > log.head.seq && !DROVER_MUTANT("older_log_obeyed")) {
         return stale_copy("log_behind", "the agent has obeyed a command at " +
                                             std::to_string(seen.seq) + ", our log ends at " +
                                             std::to_string(log.head.seq));
