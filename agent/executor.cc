@@ -214,7 +214,7 @@ void Executor::cancel_superseded(const EffectId& effect) {
             older_runs = older_runs || (id.job == effect.job && id.side == effect.side &&
                                         id.seq < effect.seq && !is_ownership(id.kind));
     }
-    if (older_runs) job(effect.job, effect.side)->cancel();
+    if (older_runs) job(effect.job, effect.side)->cancel(effect.seq);
 }
 
 void Executor::run(const Effect& effect, bool recovered) {
@@ -308,7 +308,7 @@ void Executor::stop() {
         const std::lock_guard lock(mutex_);
         for (const auto& [id, source] : sources_) sources.push_back(source);
     }
-    for (const auto& source : sources) source->cancel();
+    for (const auto& source : sources) source->cancel(UINT64_MAX);
     peers_.stop_listening();
 }
 

@@ -265,9 +265,12 @@ Result<bool> Fencer::reestablish(FenceMarker& marker) {
     // zero, and an image file keeps its time: anything else was written while nobody held it.
     TRY(const auto found, write_marks(work.disks));
     bool was_open = false;
-    for (std::size_t i = 0; i < marker.write_marks.size() && !same_boot; ++i)
-        was_open = was_open || (found[i] != 0 && found[i] != marker.write_marks[i] &&
-                                !DROVER_MUTANT("reboot_hides_writes"));
+    for (std::size_t i = 0; i < marker.write_marks.size() && !same_boot; ++i) {
+        TRY(const HostDisk disk, parts_.host.look_up(work.disks[i]));
+        const std::uint64_t unwritten = disk.facts.is_block_device ? 0 : marker.write_marks[i];
+        const bool written = found[i] != unwritten && !DROVER_MUTANT("reboot_hides_writes");
+        was_open = was_open || written;
+    }
     for (const std::string& disk : work.disks) {
         TRY(const std::vector<DiskUse> uses, parts_.host.uses(disk));
         was_open = was_open || !uses.empty();

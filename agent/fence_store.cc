@@ -24,8 +24,8 @@ Error damaged(const std::filesystem::path& path) {
                  "restore the file from a backup, or end the fence with drover-agent fence remove");
 }
 
-Result<FenceMarker> load(const std::filesystem::path& path) {
-    TRY(const Fields fields, Fields::load(path));
+Result<FenceMarker> parse(const std::filesystem::path& path, std::string_view contents) {
+    TRY(const Fields fields, Fields::parse(path, contents));
     FenceMarker marker;
     TRY(const std::string state, fields.text("state"));
     if (state != "fenced" && state != "releasing") return damaged(path);
@@ -55,6 +55,16 @@ Result<FenceMarker> load(const std::filesystem::path& path) {
 }
 
 }  // namespace
+
+Result<FenceMarker> FenceStore::load(const std::filesystem::path& path) const {
+    TRY(std::string text, read_text(path, Fields::bytes_max));
+    const std::lock_guard lock(mutex_);
+    const auto known = known_.find(path);
+    if (known != known_.end() && known->second.text == text) return known->second.marker;
+    TRY(FenceMarker marker, parse(path, text));
+    known_[path] = {std::move(text), marker};
+    return marker;
+}
 
 Result<std::vector<FenceMarker>> FenceStore::all() const {
     TRY(const auto files, list_files(directory_));
@@ -111,7 +121,12 @@ Result<> FenceStore::store(const FenceMarker& marker) const {
 }
 
 Result<> FenceStore::remove(const FenceToken& token) const {
-    return remove_file_durably(directory_ / token.hex());
+    const std::filesystem::path path = directory_ / token.hex();
+    {
+        const std::lock_guard lock(mutex_);
+        known_.erase(path);
+    }
+    return remove_file_durably(path);
 }
 
 }  // namespace drover::agent

@@ -8,9 +8,11 @@
 
 #include "agent/state_store.h"
 #include "base/result.h"
+#include "base/threads.h"
 #include "schemas/model.h"
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -55,10 +57,20 @@ class FenceStore {
     [[nodiscard]] Result<> remove(const FenceToken& token) const;
 
   private:
+    /// A marker is read every second and rarely changes: one with the same text is not decoded
+    /// again.
+    struct Known {
+        std::string text;
+        FenceMarker marker;
+    };
+
     [[nodiscard]] Result<std::vector<FenceMarker>> all() const;
+    [[nodiscard]] Result<FenceMarker> load(const std::filesystem::path& path) const;
 
     std::filesystem::path directory_;
     HostIdentity host_;
+    mutable Mutex mutex_;
+    mutable std::map<std::filesystem::path, Known> known_;
 };
 
 }  // namespace drover::agent

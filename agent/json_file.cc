@@ -6,11 +6,6 @@
 #include <boost/json.hpp>
 
 namespace drover::agent {
-namespace {
-
-constexpr std::size_t record_bytes_max = 1U << 20;
-
-}  // namespace
 
 Error Fields::damaged(const std::string& key) const {
     return Error(Errc::corrupt, "record_damaged",
@@ -19,7 +14,11 @@ Error Fields::damaged(const std::string& key) const {
 }
 
 Result<Fields> Fields::load(const std::filesystem::path& path) {
-    TRY(const std::string text, read_text(path, record_bytes_max));
+    TRY(const std::string text, read_text(path, bytes_max));
+    return parse(path, text);
+}
+
+Result<Fields> Fields::parse(const std::filesystem::path& path, std::string_view text) {
     boost::system::error_code failed;
     const boost::json::value parsed = boost::json::parse(text, failed);
     Fields fields;

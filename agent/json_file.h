@@ -20,8 +20,13 @@ class Fields {
   public:
     Fields() = default;
 
+    static constexpr std::size_t bytes_max = 1U << 20;
+
     /// Errors: corrupt ("record_damaged").
     [[nodiscard]] static Result<Fields> load(const std::filesystem::path& path);
+    /// What the file at `path` holds. Errors: likewise.
+    [[nodiscard]] static Result<Fields> parse(const std::filesystem::path& path,
+                                              std::string_view text);
     [[nodiscard]] Result<> store(const std::filesystem::path& path) const;
 
     void set(std::string key, std::string value) { values_[std::move(key)] = std::move(value); }

@@ -46,7 +46,8 @@ class SideJob {
     virtual void tick() = 0;
 
     /// From any thread: ends a drain or a comparison that waits for the peer.
-    virtual void cancel() = 0;
+    /// Also of those that have not begun yet, if their cause is older than `seq`.
+    virtual void cancel(std::uint64_t seq) = 0;
 };
 
 }  // namespace drover::agent

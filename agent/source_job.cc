@@ -216,10 +216,11 @@ void SourceJob::drop_replica() {
     }
 }
 
-void SourceJob::cancel() {
+void SourceJob::cancel(std::uint64_t seq) {
     Replica ended;
     {
         const std::lock_guard lock(mutex_);
+        cancelled_below_ = std::max(cancelled_below_, seq);
         ended = replica_;
         stopped_ = replica_ != nullptr;
     }
@@ -265,8 +266,8 @@ void SourceJob::progress(const Progress& progress) {
 Result<ReportBody> SourceJob::run(const Effect& effect, bool recovered) {
     if (const auto* work = std::get_if<PreflightWork>(&effect.work))
         return ReportBody(preflight_source(parts_, *work));
-    if (const auto* work = std::get_if<DrainWork>(&effect.work)) return drain(*work);
-    if (const auto* work = std::get_if<VerifyWork>(&effect.work)) return verify(*work);
+    if (const auto* work = std::get_if<DrainWork>(&effect.work)) return drain(effect.id, *work);
+    if (const auto* work = std::get_if<VerifyWork>(&effect.work)) return verify(effect.id, *work);
     if (const auto* work = std::get_if<CleanupWork>(&effect.work)) return cleanup(*work);
     if (std::holds_alternative<ReleaseWork>(effect.work)) return fencer_.release(effect);
     if (!std::holds_alternative<FenceWork>(effect.work)) return unsupported(effect);
@@ -283,18 +284,29 @@ Result<std::optional<ReportBody>> SourceJob::probe(const Effect& effect) {
     return fencer_.probe(effect, open.get());
 }
 
+/// The replica for a step that waits for the peer, unless a newer step has overtaken it.
+Result<SourceJob::Replica> SourceJob::replica_for(const EffectId& effect) {
+    TRY(Replica open, ensure_replica());
+    // After that: a cancel() from now on finds the replica and stops it.
+    const std::lock_guard lock(mutex_);
+    if (effect.seq < cancelled_below_)
+        return Error(Errc::cancelled, "step_overtaken", "a newer step of the job has begun",
+                     "everything that the target acknowledged", "nothing has to be done");
+    return open;
+}
+
 /// Checked again afterwards: a drain of a disk that somebody writes is worth nothing.
-Result<ReportBody> SourceJob::drain(const DrainWork& work) {
+Result<ReportBody> SourceJob::drain(const EffectId& effect, const DrainWork& work) {
     TRY_VOID(fencer_.check(job_, work.token));
-    TRY(const Replica open, ensure_replica());
+    TRY(const Replica open, replica_for(effect));
     TRY(const DrainDone done, open->drain(work.repair));
     TRY_VOID(fencer_.check(job_, work.token));
     return ReportBody(done);
 }
 
-Result<ReportBody> SourceJob::verify(const VerifyWork& work) {
+Result<ReportBody> SourceJob::verify(const EffectId& effect, const VerifyWork& work) {
     TRY_VOID(fencer_.check(job_, work.token));
-    TRY(const Replica open, ensure_replica());
+    TRY(const Replica open, replica_for(effect));
     TRY(VerifyDone done, open->verify());
     TRY_VOID(fencer_.check(job_, work.token));
     return ReportBody(std::move(done));

@@ -26,7 +26,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     [[nodiscard]] Result<ReportBody> run(const Effect& effect, bool recovered) override;
     [[nodiscard]] Result<std::optional<ReportBody>> probe(const Effect& effect) override;
     void tick() override;
-    void cancel() override;
+    void cancel(std::uint64_t seq) override;
 
     /// Local root breaks the fence: the token dies, the report is journalled, the disks open.
     [[nodiscard]] Result<> break_fence(const FenceToken& token, const std::string& by);
@@ -48,8 +48,9 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     [[nodiscard]] Result<std::vector<replicator::SourceDisk>> open_disks();
     void drop_replica();
     void report_trouble(const Result<>& outcome);
-    [[nodiscard]] Result<ReportBody> drain(const DrainWork& work);
-    [[nodiscard]] Result<ReportBody> verify(const VerifyWork& work);
+    [[nodiscard]] Result<Replica> replica_for(const EffectId& effect);
+    [[nodiscard]] Result<ReportBody> drain(const EffectId& effect, const DrainWork& work);
+    [[nodiscard]] Result<ReportBody> verify(const EffectId& effect, const VerifyWork& work);
     [[nodiscard]] Result<ReportBody> cleanup(const CleanupWork& work);
     void finish_release(const FenceMarker& marker);
     [[nodiscard]] Result<> hold(FenceMarker& marker);
@@ -73,6 +74,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
 
     mutable Mutex mutex_;  ///< guards what the other threads see
     Replica replica_;
+    std::uint64_t cancelled_below_ = 0;  ///< steps with an older cause wait for nothing
     bool stopped_ = false;  ///< cancel() ended the replica: it has to be opened anew
     EffectId replicate_id_;
 };

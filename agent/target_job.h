@@ -27,7 +27,7 @@ class TargetJob final : public SideJob {
     void tick() override;
 
     /// Nothing of a target waits for its peer on the worker.
-    void cancel() override {}
+    void cancel(std::uint64_t) override {}
 
     /// For the listener, from any thread: null while the job does not replicate here.
     [[nodiscard]] std::shared_ptr<replicator::TargetReplica> replica() const;

@@ -54,6 +54,12 @@ void kill_at_step(World& world, AgentHost& host, std::uint64_t number) {
 }
 
 void clone_source(World& world, const Fault& fault, SimulatedJob& job) {
+    // A name that was never heard belongs to whoever calls first.
+    const orchestrator::Core* core = world.server->core();
+    if (core == nullptr) return;
+    const auto& agents = core->state().registry.agents;
+    const auto known = agents.find(job.source->options.name);
+    if (known == agents.end() || !known->second.described) return;
     const std::string name = job.source_machine->name + "c" + std::to_string(fault.index);
     auto machine = std::make_unique<Machine>(name, world.dice.fork(7'000 + fault.index));
     for (const auto& [path, disk] : job.source_machine->disks)
@@ -119,7 +125,10 @@ void restored_copy(World& world, const Fault& fault, SimulatedJob& job) {
 void lose_disk(World& world, const Fault& fault, Machine& machine, const std::string& path) {
     Disk* disk = machine.find(path);
     disk->present = false;
-    world.scheduler.after(fault.lasts, [disk] { disk->present = true; });
+    world.scheduler.after(fault.lasts, [&machine, disk] {
+        disk->present = true;
+        machine.come_up();  // what waited for the disk
+    });
 }
 
 /// Root mounts a disk of the source that no guard holds, though it is fenced, and writes to it.

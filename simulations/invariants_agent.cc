@@ -40,6 +40,15 @@ bool is_outcome(const ReportBody& body) {
            std::holds_alternative<PreflightDone>(body);
 }
 
+/// Two copies that went on in the same way, each with a start at a clock that was set back, are the
+/// same log as far as the agent has seen it.
+bool lacks_witness(const eventlog::EventLog& log, const Machine& machine) {
+    const auto witness = agent::load_witness(agent::StatePaths{machine.state_root()});
+    if (!witness || witness->seq == 0) return false;
+    const auto hash = log.hash_at(witness->seq);
+    return !hash || !(*hash == witness->hash);
+}
+
 }  // namespace
 
 /// Later than the last one: whoever was before is refused.
@@ -54,9 +63,15 @@ void Invariants::check_epoch(const OrchestratorHost& server) {
 void Invariants::check_wanted(const OrchestratorHost& from, const std::string& machine,
                               const EffectWanted& wanted) {
     const EffectId& id = wanted.effect.id;
-    if (world_.job_of(machine) == nullptr)
-        world_.violate("one name is one host",
-                       text_of(id) + " was sent to " + machine + ", a copy of a machine");
+    const SimulatedJob* job = world_.job_of(machine);
+    if (job == nullptr)
+        return world_.violate("one name is one host",
+                              text_of(id) + " was sent to " + machine + ", a copy of a machine");
+    const bool to_source = machine == job->source_machine->name;
+    const Machine& host = to_source ? *job->source_machine : *job->target_machine;
+    if (from.volume != world_.volume && lacks_witness(*from.volume, host))
+        world_.violate("an older copy of the log moves nobody",
+                       text_of(id) + " was sent to " + machine);
     const orchestrator::JobEntry* entry = from.core()->state().find(id.job);
     if (entry == nullptr || !goes_ahead(id.kind)) return;
     if (entry->job.paused || entry->job.parked || entry->job.quarantined)

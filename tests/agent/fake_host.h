@@ -48,6 +48,7 @@ class FakeHost final : public HostOps {
         disk.facts.path = path;
         disk.facts.identity = disks[path].identity;
         disk.facts.size_bytes = disks[path].size_bytes;
+        disk.facts.is_block_device = true;
         disk.diskseq = 1;
         return disk;
     }

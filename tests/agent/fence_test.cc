@@ -221,6 +221,17 @@ TEST_CASE("fence: a write between the boot and the agent's start is a breach") {
     CHECK(w.last<FenceBreach>().completions == 1);
 }
 
+TEST_CASE("fence: as many writes after a boot as there had been before the fence are a breach") {
+    Source w;
+    w.host.disks["/dev/s"].write_mark = 8;
+    w.fenced();
+    w.die();
+    w.host.reboot(false);
+    w.host.disks["/dev/s"].write_mark = 8;
+    w.boot();
+    CHECK(w.last<FenceBreach>().completions == 1);
+}
+
 TEST_CASE("fence: a completed write is reported as a breach, once, and drain is refused") {
     Source w;
     w.fenced();
@@ -300,6 +311,8 @@ TEST_CASE("fence: a newer step does not wait behind a drain that waits for the t
     w.settle();
     (void)w.last<ReleaseDone>();
     CHECK(w.in_service());
+    // The drain must not begin after that either: nobody would end its wait.
+    CHECK(w.last<StepFailed>().error.id() == "step_overtaken");
 }
 
 Result<> break_fence(World& w, const std::optional<FenceToken>& token) {
