@@ -282,9 +282,9 @@ void OrchestratorHost::kill(Micros restart_after) {
     network_.process_died(dying);
     // What a new process finds of an append that was under way is the volume's secret.
     volume->restart();
-    if (restart_after != never && restarts_)
+    if (restart_after != never)
         scheduler.after(restart_after, [this, dying] {
-            if (process_ == dying) start();
+            if (process_ == dying && restarts_) start();
         });
     scheduler.kill(dying);
 }
