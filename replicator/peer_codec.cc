@@ -225,8 +225,8 @@ TargetMessage read(schema::TargetMessage::Reader in, Checks& checks) {
 }  // namespace
 
 Bytes encode(const SourceMessage& message) {
-    capnp::MallocMessageBuilder arena;
-    auto root = arena.initRoot<schema::SourceMessage>();
+    flat::Message arena;
+    auto root = arena.init_root<schema::SourceMessage>();
     std::visit(Overloaded{[&](const PeerHello& m) { write(root.initHello(), m); },
                           [&](const Commit& m) { write(root.initCommit(), m); },
                           [&](const HashRange& m) { write(root.initHashRange(), m.range); },
@@ -237,8 +237,8 @@ Bytes encode(const SourceMessage& message) {
 }
 
 Bytes encode(const TargetMessage& message) {
-    capnp::MallocMessageBuilder arena;
-    auto root = arena.initRoot<schema::TargetMessage>();
+    flat::Message arena;
+    auto root = arena.init_root<schema::TargetMessage>();
     std::visit(Overloaded{[&](const PeerWelcome& m) { write(root.initWelcome(), m); },
                           [&](const PeerRefused& m) { flat::write(root.initRefused(), m.error); },
                           [&](const Committed& m) { root.setCommitted(m.batch); },
@@ -255,8 +255,8 @@ Bytes encode(const TargetMessage& message) {
 }
 
 Bytes encode(const BulkHello& hello) {
-    capnp::MallocMessageBuilder arena;
-    auto root = arena.initRoot<schema::BulkHello>();
+    flat::Message arena;
+    auto root = arena.init_root<schema::BulkHello>();
     root.setSessionId(flat::blob(hello.session_id.view()));
     root.setTicket(flat::blob(encode_ticket(hello.ticket)));
     return flat::to_bytes(root);

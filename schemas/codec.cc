@@ -144,8 +144,8 @@ OrchestratorMessage read(schema::OrchestratorMessage::Reader in, Checks& checks)
 
 template <class Root, class Value>
 Bytes encode_root(const Value& value) {
-    capnp::MallocMessageBuilder message;
-    auto root = message.initRoot<Root>();
+    flat::Message message;
+    auto root = message.init_root<Root>();
     flat::write(root, value);
     return flat::to_bytes(root);
 }
@@ -160,8 +160,8 @@ auto decode_stored(ByteView bytes) {
 }  // namespace
 
 Bytes encode(const AgentMessage& message) {
-    capnp::MallocMessageBuilder builder;
-    auto root = builder.initRoot<schema::AgentMessage>();
+    flat::Message builder;
+    auto root = builder.init_root<schema::AgentMessage>();
     std::visit(
         flat::Overloaded{
             [&](const Hello& hello) { write(root.initHello(), hello); },
@@ -176,8 +176,8 @@ Bytes encode(const AgentMessage& message) {
 }
 
 Bytes encode(const OrchestratorMessage& message) {
-    capnp::MallocMessageBuilder builder;
-    auto root = builder.initRoot<schema::OrchestratorMessage>();
+    flat::Message builder;
+    auto root = builder.init_root<schema::OrchestratorMessage>();
     std::visit(
         flat::Overloaded{
             [&](const Welcome& welcome) { write(root.initWelcome(), welcome); },

@@ -10,6 +10,7 @@
 #include "base/assert.h"
 #include "schemas/codec.h"
 
+#include <array>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -108,6 +109,22 @@ class Checks {
 
 /// A single canonical segment behind its table.
 [[nodiscard]] Bytes framed(kj::ArrayPtr<const capnp::word> words);
+
+/// A message in the making: on the stack, until it is large.
+class Message {
+  public:
+    Message()
+        : builder_(kj::arrayPtr(words_.data(), words_.size())) {}
+
+    template <class Root>
+    [[nodiscard]] typename Root::Builder init_root() {
+        return builder_.initRoot<Root>();
+    }
+
+  private:
+    std::array<capnp::word, 256> words_{};  ///< zeroes, as the builder wants them
+    capnp::MallocMessageBuilder builder_;
+};
 
 template <class Builder>
 [[nodiscard]] Bytes to_bytes(Builder root) {
