@@ -28,6 +28,17 @@ Describe describe_wish(const Hello& hello) {
 
 }  // namespace
 
+AgentSessions::AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry,
+                             Random& random, const SessionTiming& timing, SteadyMillis started_ms)
+    : engine_(engine),
+      dispatcher_(dispatcher),
+      telemetry_(telemetry),
+      random_(random),
+      timing_(timing),
+      started_ms_(started_ms) {
+    for (const auto& [id, entry] : engine.state().jobs) unsettled_.insert(id);
+}
+
 void AgentSessions::opened(ConnectionId id, const std::string& agent, const std::string& address,
                            const Moment& now) {
     now_ = now;
@@ -38,7 +49,9 @@ void AgentSessions::opened(ConnectionId id, const std::string& agent, const std:
                  {},
                  {},
                  {}});
-    if (is_new) apply(id, peer->second.session.connected(now.steady_ms), now);
+    if (!is_new) return;
+    due_.emplace(now.steady_ms, id);
+    apply(id, peer->second.session.connected(now.steady_ms), now);
 }
 
 void AgentSessions::received(ConnectionId id, const AgentMessage& message, const Moment& now) {
@@ -66,19 +79,29 @@ void AgentSessions::closed(ConnectionId id, const Moment& now) {
 
 void AgentSessions::tick(const Moment& now) {
     now_ = now;
-    std::vector<ConnectionId> ids;
-    for (const auto& [id, peer] : peers_) ids.push_back(id);
-    for (const ConnectionId id : ids) {
+    tick_sessions(now);
+    for (const ConnectionId id : std::exchange(deferring_, {})) {
         const auto peer = peers_.find(id);
-        if (peer == peers_.end() || peer->second.unbound) continue;
-        apply(id, peer->second.session.tick(now.steady_ms), now);
-    }
-    for (auto& [id, peer] : peers_) {
-        for (const Uuid& report_id : std::exchange(peer.deferred, {})) {
-            submit_report(id, peer.waiting.at(report_id));
+        if (peer == peers_.end()) continue;
+        for (const Uuid& report_id : std::exchange(peer->second.deferred, {})) {
+            submit_report(id, peer->second.waiting.at(report_id));
         }
     }
-    for (const auto& [id, entry] : engine_.state().jobs) reconcile_links(id, now);
+    for (const JobId& job : std::exchange(unsettled_, {})) reconcile_links(job, now);
+}
+
+void AgentSessions::tick_sessions(const Moment& now) {
+    std::vector<ConnectionId> ids;
+    auto next = due_.begin();
+    for (; next != due_.end() && next->first <= now.steady_ms; next = due_.erase(next))
+        ids.push_back(next->second);
+    for (const ConnectionId id : ids) {
+        const auto peer = peers_.find(id);
+        if (peer == peers_.end()) continue;
+        if (!peer->second.unbound) apply(id, peer->second.session.tick(now.steady_ms), now);
+        const auto still = peers_.find(id);
+        if (still != peers_.end()) due_.emplace(still->second.session.next_tick(), id);
+    }
 }
 
 void AgentSessions::send(const Send& send, const Moment& now) {
@@ -174,6 +197,7 @@ bool AgentSessions::admit(ConnectionId id, const wire::OrchestratorStep& step, c
 /// No second host speaks under a name: both are refused, because nobody here knows which is real.
 Result<> AgentSessions::check_rivals(ConnectionId id, const Hello& hello, const Moment& now) {
     Presence& there = presences_[hello.agent];
+    if (DROVER_MUTANT("two_hosts_admitted")) return {};
     if (now.steady_ms < there.refused_until_ms)
         return Error(Errc::denied, "agent_suspended", there.alarm, "jobs keep their state",
                      "stop the copy of the agent and wait a minute");
@@ -197,7 +221,6 @@ Result<> AgentSessions::check_rivals(ConnectionId id, const Hello& hello, const 
     refuse(*there.connection, why);
     return why;
 }
-    if (DROVER_MUTANT("two_hosts_admitted")) return {};
 
 void AgentSessions::describe(ConnectionId id, Describe wish) {
     RegistryCommand command{.command_id = random_.uuid(),
@@ -262,10 +285,17 @@ void AgentSessions::take_report(ConnectionId id, const Report& report) {
         return;
     }
     peer.waiting[report.report_id] = report;
+    if (DROVER_MUTANT("report_acked_early"))
+        apply(id, peer.session.acknowledge(report.report_id, now_.steady_ms), now_);
     if (peer.has_deferred(effect.job))
-        peer.deferred.push_back(report.report_id);
+        defer(id, report.report_id);
     else
         submit_report(id, report);
+}
+
+void AgentSessions::defer(ConnectionId id, const Uuid& report_id) {
+    peers_.at(id).deferred.push_back(report_id);
+    deferring_.insert(id);
 }
 
 bool AgentSessions::Peer::has_deferred(const JobId& job) const {
@@ -285,8 +315,6 @@ void AgentSessions::submit_report(ConnectionId id, const Report& report) {
                    });
 }
 
-    if (DROVER_MUTANT("report_acked_early"))
-        apply(id, peer.session.acknowledge(report.report_id, now_.steady_ms), now_);
 void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
                                 const Result<Answer>& answer) {
     const auto peer = peers_.find(id);
@@ -302,7 +330,7 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
     if (!answer || is_quarantined) {
         // Refused for now (volume full, quarantine): not acknowledged, so the agent keeps it, and
         // submitted again at the next tick.
-        peer->second.deferred.push_back(report_id);
+        defer(id, report_id);
         return;
     }
     if (answer->event_count == 0) ++stale_reports_;
@@ -329,31 +357,36 @@ void AgentSessions::leave(ConnectionId id, const Moment& now) {
     if (peer == peers_.end()) return;
     const std::string agent = peer->second.agent;
     peers_.erase(peer);
+    deferring_.erase(id);
     const auto there = presences_.find(agent);
     if (there == presences_.end() || there->second.connection != id) return;
     there->second.connection.reset();
     there->second.lost_ms = now.steady_ms;
+    const std::set<JobId>& jobs = engine_.state().jobs_with(agent);
+    unsettled_.insert(jobs.begin(), jobs.end());
     dispatcher_.agent_lost(agent);
     log::info("agents", "disconnected", agent_context(agent));
 }
 
 void AgentSessions::reconcile_links(const JobId& job, const Moment& now) {
     const JobEntry* entry = engine_.state().find(job);
+    unsettled_.erase(job);
     if (!entry || entry->illegal || !entry->job.exists) return;
     if (statemachine::is_final(entry->job.phase)) return;
-    reconcile_side(*entry, Side::source, now);
-    reconcile_side(*entry, Side::target, now);
+    const bool source_is_settled = reconcile_side(*entry, Side::source, now);
+    const bool target_is_settled = reconcile_side(*entry, Side::target, now);
+    if (!source_is_settled || !target_is_settled) unsettled_.insert(job);
 }
 
-void AgentSessions::reconcile_side(const JobEntry& entry, Side side, const Moment& now) {
+bool AgentSessions::reconcile_side(const JobEntry& entry, Side side, const Moment& now) {
     const JobSpec& spec = entry.job.spec;
     const std::string& agent = side == Side::source ? spec.source_agent : spec.target_agent;
     const bool was = entry.job.agent_connected.at(static_cast<std::size_t>(side));
     const bool is = is_connected(agent);
-    if (was == is) return;
+    if (was == is) return true;
     const Presence* there = presence(agent);
     const SteadyMillis lost_ms = there && there->lost_ms != 0 ? there->lost_ms : started_ms_;
-    if (!is && now.steady_ms - lost_ms < link_grace_ms) return;
+    if (!is && now.steady_ms - lost_ms < link_grace_ms) return false;
     JobCommand command;
     command.job = entry.job.id;
     command.command.command_id = random_.uuid();
@@ -363,6 +396,7 @@ void AgentSessions::reconcile_side(const JobEntry& entry, Side side, const Momen
         // Level-triggered: whatever it was, the next tick compares again.
         if (!answer) log::debug("agents", "a link change waits: " + answer.error().text());
     });
+    return false;
 }
 
 }  // namespace drover::orchestrator

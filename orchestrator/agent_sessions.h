@@ -65,13 +65,7 @@ struct SessionTiming {
 class AgentSessions {
   public:
     AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry, Random& random,
-                  const SessionTiming& timing, SteadyMillis started_ms)
-        : engine_(engine),
-          dispatcher_(dispatcher),
-          telemetry_(telemetry),
-          random_(random),
-          timing_(timing),
-          started_ms_(started_ms) {}
+                  const SessionTiming& timing, SteadyMillis started_ms);
 
     /// `agent` is the name in the verified certificate.
     void opened(ConnectionId id, const std::string& agent, const std::string& address,
@@ -125,12 +119,15 @@ class AgentSessions {
     void take_report(ConnectionId id, const Report& report);
     void submit_report(ConnectionId id, const Report& report);
     void report_done(ConnectionId id, const Uuid& report_id, const Result<Answer>& answer);
+    void defer(ConnectionId id, const Uuid& report_id);
     void take_progress(const Peer& peer, const Progress& progress, const Moment& now);
     void refuse(ConnectionId id, const Error& why);
     void leave(ConnectionId id, const Moment& now);
     [[nodiscard]] wire::LogView log_view() const;
     [[nodiscard]] bool owns(const std::string& agent, const JobId& job, Side side) const;
-    void reconcile_side(const JobEntry& entry, Side side, const Moment& now);
+    /// True if the job's view of that agent is what is so.
+    bool reconcile_side(const JobEntry& entry, Side side, const Moment& now);
+    void tick_sessions(const Moment& now);
 
     Engine& engine_;
     Dispatcher& dispatcher_;
@@ -141,6 +138,13 @@ class AgentSessions {
     Moment now_;
     std::map<ConnectionId, Peer> peers_;
     std::map<std::string, Presence> presences_;
+    /// When each session wants its next tick; the real time may be later than what stands here.
+    std::set<std::pair<SteadyMillis, ConnectionId>> due_;
+    /// Those with deferred reports.
+    std::set<ConnectionId> deferring_;
+    /// Jobs whose view of their agents may not be what is so. Every tick looks at them again; what
+    /// can make another job such a one (an agent comes or goes, a fact of the job) adds it.
+    std::set<JobId> unsettled_;
     Outbox outbox_;
     std::uint64_t stale_reports_ = 0;
 };

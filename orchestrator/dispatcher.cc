@@ -76,9 +76,8 @@ Result<> Dispatcher::reconcile(const JobEntry& entry, const Witness& head, Actio
 Result<> Dispatcher::want(const Effect& effect, const Witness& head, Actions& actions) {
     const auto agent = connected_.find(effect.agent);
     if (agent == connected_.end()) return {};
-    const Hash digest = effect_digest(effect);
     const auto sent = agent->second.find(effect.id);
-    if (sent != agent->second.end() && sent->second.digest == digest) return {};
+    if (sent != agent->second.end() && sent->second.effect == effect) return {};
 
     Send send{effect.agent, {effect, head.epoch, head, {}}};
     if (auto* work = std::get_if<ReplicateWork>(&send.wanted.effect.work)) {
@@ -87,7 +86,7 @@ Result<> Dispatcher::want(const Effect& effect, const Witness& head, Actions& ac
     send.wanted.digest = effect_digest(send.wanted.effect);
     actions.sync_head = actions.sync_head || statemachine::needs_head_sync(effect.id.kind);
     actions.send.push_back(std::move(send));
-    agent->second[effect.id] = {digest, false};
+    agent->second[effect.id] = {effect, false};
     return {};
 }
 

@@ -79,7 +79,7 @@ class Dispatcher {
 
   private:
     struct Sent {
-        Hash digest;  ///< of the effect before signing
+        Effect effect;  ///< before signing
         bool taken = false;
     };
 

@@ -117,6 +117,24 @@ Result<> check_shares_no_disk(const JobSpec& spec, const statemachine::Job& othe
                  nothing_changed, "end that job first, or leave the disk out");
 }
 
+/// Whether `wish` may be decided otherwise because of `fact`.
+bool may_matter(const SystemFact& fact, const RegistryWish& wish) {
+    // How many tokens there may be depends on all of them.
+    if (std::holds_alternative<CreateToken>(wish)) return true;
+    const auto* enrol = std::get_if<Enrol>(&wish);
+    const std::string& agent =
+        enrol != nullptr ? enrol->agent : std::get<Describe>(wish).description.agent;
+    const auto has_to_do_with = [&](const std::string& of, const Hash& token) {
+        return of == agent || (enrol != nullptr && enrol->token_hash == token);
+    };
+    if (const auto* token = std::get_if<AgentTokenCreated>(&fact))
+        return has_to_do_with(token->agent, token->token_hash);
+    if (const auto* enrolled = std::get_if<AgentEnrolled>(&fact))
+        return has_to_do_with(enrolled->agent, enrolled->token_hash);
+    const auto* described = std::get_if<AgentDescribed>(&fact);
+    return described != nullptr && described->agent == agent;
+}
+
 }  // namespace
 
 Engine::Engine(eventlog::EventLog& log, Random& random, State state, eventlog::Epoch epoch,
@@ -161,6 +179,7 @@ Result<> Engine::step(WallMicros now) {
     const bool answers_early = DROVER_MUTANT("answer_before_append");
     if (!answers_early) TRY_VOID(commit(batch));
     for (auto& [completion, outcome] : batch.outcomes) completion(outcome);
+    if (answers_early) TRY_VOID(commit(batch));
     return {};
 }
 
@@ -179,7 +198,6 @@ Result<Answer> Engine::decide_one(Batch& batch, const Submission& submission) {
     if (wanted) return decide_job(batch, *wanted, submission.request_digest);
     return decide_registry(batch, std::get<RegistryCommand>(submission.command),
                            submission.request_digest);
-    if (answers_early) TRY_VOID(commit(batch));
 }
 
 Result<std::optional<Answer>> Engine::recorded(const Batch& batch, const Uuid& id,
@@ -300,10 +318,23 @@ Result<Answer> Engine::decide_job(Batch& batch, const JobCommand& wanted, const 
     return answer;
 }
 
+/// What `wish` is decided on: what stands, with what the batch has already decided.
+const Registry& Engine::registry_for(Batch& batch, const RegistryWish& wish) const {
+    const bool matters =
+        std::any_of(batch.registry_facts.begin(), batch.registry_facts.end(),
+                    [&](const SystemFact& fact) { return may_matter(fact, wish); });
+    if (!matters) return state_.registry;
+    if (!batch.registry) {
+        batch.registry = state_.registry;
+        for (const SystemFact& fact : batch.registry_facts)
+            evolve(*batch.registry, fact, batch.record_wall);
+    }
+    return *batch.registry;
+}
+
 Result<Answer> Engine::decide_registry(Batch& batch, const RegistryCommand& wanted,
                                        const Hash& digest) {
-    if (!batch.registry) batch.registry = state_.registry;
-    TRY(auto facts, decide(*batch.registry, wanted.wish, wanted.actor, batch.now));
+    TRY(auto facts, decide(registry_for(batch, wanted.wish), wanted.wish, wanted.actor, batch.now));
     Answer answer;
     if (facts.empty()) return answer;
     DROVER_ASSERT(facts.size() == 1);
@@ -316,7 +347,8 @@ Result<Answer> Engine::decide_registry(Batch& batch, const RegistryCommand& want
     if (event.payload.size() > eventlog::payload_bytes_max) {
         return Error(Errc::invalid, "event_too_large", "the fact is too large", nothing_changed);
     }
-    evolve(*batch.registry, fact, batch.record_wall);
+    batch.registry_facts.push_back(fact);
+    if (batch.registry) evolve(*batch.registry, fact, batch.record_wall);
     batch.append(log_, stream_of(fact), {std::move(event)}, wanted.command_id, digest, answer);
     return answer;
 }
@@ -342,6 +374,9 @@ std::vector<statemachine::Event> Engine::rejection_events(const statemachine::Jo
 Result<> Engine::commit(Batch& batch) {
     if (batch.appends.empty()) return {};
     auto result = log_.append(batch.appends, epoch_, batch.now);
+    if (result.outcome == eventlog::AppendOutcome::indeterminate &&
+        DROVER_MUTANT("unclear_append_ignored"))
+        result.outcome = eventlog::AppendOutcome::invalid;
     switch (result.outcome) {
         case eventlog::AppendOutcome::ok:
             break;
@@ -374,9 +409,6 @@ Result<> Engine::state_fact(const SystemFact& fact, WallMicros now) {
     append.stream = stream_of(fact);
     append.expected_stream_seq = log_.stream_head(append.stream).seq;
     eventlog::NewEvent event;
-    if (result.outcome == eventlog::AppendOutcome::indeterminate &&
-        DROVER_MUTANT("unclear_append_ignored"))
-        result.outcome = eventlog::AppendOutcome::invalid;
     event.kind = static_cast<std::uint16_t>(kind_of(fact));
     event.actor = "system";
     event.payload = encode_fact(fact);

@@ -120,6 +120,7 @@ class Engine {
     Result<Answer> decide_one(Batch& batch, const Submission& submission);
     Result<std::optional<Answer>> recorded(const Batch& batch, const Uuid& id, const Hash& digest);
     Result<Answer> decide_job(Batch& batch, const JobCommand& wanted, const Hash& digest);
+    [[nodiscard]] const Registry& registry_for(Batch& batch, const RegistryWish& wish) const;
     Result<Answer> decide_registry(Batch& batch, const RegistryCommand& wanted, const Hash& digest);
     Result<JobId> resolve(const Batch& batch, const JobCommand& wanted) const;
     Result<JobId> resolve_plan(const Batch& batch, const statemachine::Plan& plan) const;

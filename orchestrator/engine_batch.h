@@ -18,7 +18,10 @@ struct Engine::Batch {
 
     std::map<JobId, statemachine::Job> jobs;
     std::map<std::string, JobId> names;  ///< planned in this batch
-    std::optional<Registry> registry;    ///< scratch; nullopt until the first registry command
+    std::vector<SystemFact> registry_facts;
+    /// Scratch with these facts applied; only made for a wish to which they may matter, because a
+    /// registry knows every agent.
+    std::optional<Registry> registry;
 
     std::map<eventlog::StreamId, eventlog::StreamSeq> positions;
     std::vector<eventlog::Append> appends;

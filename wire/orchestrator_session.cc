@@ -154,6 +154,11 @@ OrchestratorStep OrchestratorSession::tick(SteadyMillis now) {
     return {};
 }
 
+SteadyMillis OrchestratorSession::next_tick() const {
+    if (!connected_) return INT64_MAX;
+    return std::min(last_received_ + dead_ms_, last_sent_ + heartbeat_ms_ / 2);
+}
+
 OrchestratorStep OrchestratorSession::refuse(Error error) {
     connected_ = false;
     OrchestratorStep step;

@@ -43,6 +43,8 @@ class OrchestratorSession {
     [[nodiscard]] OrchestratorStep withdraw(EffectWithdrawn effect, SteadyMillis now);
     [[nodiscard]] OrchestratorStep acknowledge(const Uuid& report_id, SteadyMillis now);
     [[nodiscard]] OrchestratorStep tick(SteadyMillis now);
+    /// Until then tick() does nothing.
+    [[nodiscard]] SteadyMillis next_tick() const;
 
     [[nodiscard]] const std::optional<Hello>& hello() const { return hello_; }
 

@@ -1,5 +1,6 @@
 // The engine: one append for what arrived together, one answer for ever, nothing before it is
 // durable.
+#include "base/sha256.h"
 #include "statemachine/codec.h"
 #include "statemachine/evolve.h"
 #include "statemachine/outstanding.h"
@@ -67,6 +68,29 @@ TEST_CASE("engine: each command is decided on what the one before it left") {
     REQUIRE(started->value()->rejected);
     CHECK(started->value()->rejected->id == "wrong_phase");
     CHECK(world.phase("web") == Phase::cancelled);
+}
+
+TEST_CASE("engine: a wish of an agent is decided on what its batch has decided about it") {
+    World world;
+    const auto wish = [&world](RegistryWish wished) {
+        return world.submit(
+            {RegistryCommand{world.random.uuid(), "operator:ann", std::move(wished)}, Hash{}});
+    };
+    const auto token_of = [](const std::string& agent) { return sha256(as_bytes(agent)); };
+    const auto too_early = wish(Enrol{"one", token_of("one"), Hash{}, {}});
+    const auto one = wish(CreateToken{"one", token_of("one"), 900});
+    const auto two = wish(CreateToken{"two", token_of("two"), 900});
+    const auto enrolled = wish(Enrol{"two", token_of("two"), token_of("first"), {}});
+    const auto again = wish(Enrol{"two", token_of("two"), token_of("second"), {}});
+    const auto stolen = wish(Enrol{"two", token_of("one"), token_of("third"), {}});
+    REQUIRE(world.core->engine().step(world.now().wall_micros));
+    CHECK(too_early->value().error().id() == "enrolment_denied");
+    CHECK(one->value().has_value());
+    CHECK(two->value().has_value());
+    CHECK(enrolled->value().has_value());
+    CHECK(again->value().error().id() == "enrolment_denied");
+    CHECK(stolen->value().error().id() == "enrolment_denied");
+    CHECK(world.core->state().registry.agents.size() == 1);
 }
 
 TEST_CASE("engine: a retry gets the recorded answer, also from a new process") {

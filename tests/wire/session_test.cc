@@ -348,6 +348,24 @@ TEST_CASE("orchestrator session: silence beyond dead_ms closes, also before Hell
     CHECK(closed(session.tick(12'000)) == "agent_silent");
 }
 
+TEST_CASE("orchestrator session: before next_tick() a tick has nothing to do") {
+    OrchestratorSession session("source", 1000, 4000);
+    (void)session.connected(0);
+    (void)session.received(samples::hello(), log_view(), 100);
+    std::size_t beats = 0;
+    std::string why;
+    for (SteadyMillis now = 100; why.empty() && now < 10'000; ++now) {
+        const bool is_early = now < session.next_tick();
+        const OrchestratorStep step = session.tick(now);
+        if (is_early) REQUIRE((step.send.empty() && !step.close));
+        beats += step.send.size();
+        why = closed(step);
+    }
+    CHECK(why == "agent_silent");
+    CHECK(beats == 7);
+    CHECK(session.next_tick() > 1'000'000'000);
+}
+
 TEST_CASE("sessions: both halves agree with each other") {
     AgentSession agent = new_agent({report(30)});
     OrchestratorSession orchestrator("source");
