@@ -117,7 +117,6 @@ Result<> Executor::start() {
     // On a source an interrupted step is settled at once: either the fence is complete, or service
     // comes back. An interrupted Activate waits until it is asked for again: meanwhile the
     // orchestrator may have given the source back.
-    if (DROVER_MUTANT("interrupted_fence_left")) return {};
     for (const JournalEntry& entry : parts_.journal.unfinished())
         if (is_ownership(entry.effect.id.kind) && entry.effect.id.side == Side::source)
             run(entry.effect, true);
@@ -330,8 +329,7 @@ void Executor::journal_observation(const EffectId& effect, ReportBody body) {
     report.body = std::move(body);
     if (auto* failed = std::get_if<StepFailed>(&report.body))
         failed->error = explained(failed->error);
-    auto journalled =
-        DROVER_MUTANT("observation_not_journalled") ? Result<>() : parts_.journal.observe(report);
+    auto journalled = parts_.journal.observe(report);
     if (!journalled) return check(journalled);
     output_.report(report);
 }

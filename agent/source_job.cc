@@ -112,8 +112,9 @@ Result<> SourceJob::want(const Effect& effect) {
     if (effect.id.kind != EffectKind::replicate) return unsupported(effect);
     if (record_ && effect.id.seq < record_->effect.id.seq) return {};
     if (!record_ || !record_->wanted || !(record_->effect == effect)) {
-        record_ = ReplicateRecord{true, effect};
-        TRY_VOID(store_replicate(directory_, *record_));
+        const ReplicateRecord wanted{true, effect};
+        TRY_VOID(store_replicate(directory_, wanted));
+        record_ = wanted;
     }
     {
         const std::lock_guard lock(mutex_);
@@ -128,8 +129,9 @@ Result<> SourceJob::withdraw(const EffectId& effect) {
     if (effect.kind == EffectKind::hold_fence) hold_.reset();
     if (effect.kind != EffectKind::replicate || !record_ || !record_->wanted) return {};
     if (effect.seq < record_->effect.id.seq) return {};
-    record_->wanted = false;
-    TRY_VOID(store_replicate(directory_, *record_));
+    const ReplicateRecord unwanted{false, record_->effect};
+    TRY_VOID(store_replicate(directory_, unwanted));
+    record_ = unwanted;
     drop_replica();
     return {};
 }

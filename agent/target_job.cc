@@ -82,8 +82,9 @@ Result<> TargetJob::want(const Effect& effect) {
     if (effect.id.kind != EffectKind::replicate) return unsupported(effect);
     if (record_ && effect.id.seq < record_->effect.id.seq) return {};
     if (!record_ || !record_->wanted || !(record_->effect == effect)) {
-        record_ = ReplicateRecord{true, effect};
-        TRY_VOID(store_replicate(directory_, *record_));
+        const ReplicateRecord wanted{true, effect};
+        TRY_VOID(store_replicate(directory_, wanted));
+        record_ = wanted;
     }
     last_trouble_.clear();
     report_trouble(reconcile());
@@ -93,8 +94,9 @@ Result<> TargetJob::want(const Effect& effect) {
 Result<> TargetJob::withdraw(const EffectId& effect) {
     if (effect.kind != EffectKind::replicate || !record_ || !record_->wanted) return {};
     if (effect.seq < record_->effect.id.seq) return {};
-    record_->wanted = false;
-    TRY_VOID(store_replicate(directory_, *record_));
+    const ReplicateRecord unwanted{false, record_->effect};
+    TRY_VOID(store_replicate(directory_, unwanted));
+    record_ = unwanted;
     // The guard stays: the disks are ours until Activate or Cleanup.
     return close_replica();
 }

@@ -170,6 +170,25 @@ TEST_CASE("executor: replication that cannot be opened is reported once and trie
     CHECK(w.replica_world.sources_opened == 1);
 }
 
+TEST_CASE("executor: a wish that could not be stored starts nothing, not even at the next tick") {
+    World w;
+    w.boot();
+    const JobId job = w.replicate(10, Side::source).id.job;
+    const auto in_the_way = w.paths.job(job, Side::source) / "replicate.new";
+    std::filesystem::create_directories(in_the_way);
+    w.want(w.replicate(10, Side::source));
+    w.settle();
+    CHECK(w.last_error() == "file_error");
+    w.process->executor->tick();
+    w.settle();
+    CHECK(w.replica_world.sources_opened == 0);
+
+    std::filesystem::remove(in_the_way);
+    w.want(w.replicate(10, Side::source));
+    w.settle();
+    CHECK(w.replica_world.sources_opened == 1);
+}
+
 TEST_CASE("executor: a role that the configuration does not give is refused") {
     World w;
     w.config.is_target = false;
