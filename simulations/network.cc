@@ -19,7 +19,9 @@ Stream::Stream(Network& network, Party dialler, Party listener)
 
 void Stream::send(End from, Parcel parcel, std::size_t bytes) {
     if (closed_[index(from)] || lanes_[index(other(from))].ended) return;
-    if (network_.dice_.one_in(network_.weather_.reset_one_in)) {
+    const bool of_session = !std::holds_alternative<Bytes>(parcel);
+    if ((of_session && ++network_.session_messages == network_.lose_session_message) ||
+        network_.dice_.one_in(network_.weather_.reset_one_in)) {
         ++network_.resets;
         return reset();
     }
@@ -182,7 +184,8 @@ void Network::redirect(const std::string& machine, const std::string& name,
 Result<std::shared_ptr<Stream>> Network::dial(const Stream::Party& from, const std::string& name,
                                               std::uint16_t port) {
     const auto redirected = redirects_.find({from.machine, name});
-    const std::string& machine = redirected == redirects_.end() ? name : redirected->second;
+    // A copy: the redirection may end while this waits.
+    const std::string machine = redirected == redirects_.end() ? name : redirected->second;
     Scheduler& scheduler = Scheduler::current();
     const auto nobody = [&] {
         return Error(Errc::unavailable, "connect_failed",
