@@ -1,5 +1,7 @@
 // drover-sim: the command line of the simulator.
+#include "simulations/coverage.h"
 #include "simulations/report.h"
+#include "simulations/small_worlds.h"
 #include "simulations/world.h"
 
 #include <chrono>
@@ -19,6 +21,8 @@ struct Arguments {
     std::string faults = "default";
     std::string only;
     double days = 0;
+    SearchOptions search;
+    std::string small;
 };
 
 Options options_of(const Arguments& arguments, std::uint64_t seed) {
@@ -55,12 +59,12 @@ int run_one(const Arguments& arguments) {
     return 1;
 }
 
-int run_swarm(const Arguments& arguments) {
+/// False when a seed broke a rule.
+bool go_through(const Arguments& arguments, Swarm& swarm) {
     const std::size_t dots = arguments.seeds.find("..");
     const std::uint64_t first = std::stoull(arguments.seeds.substr(0, dots));
     const std::uint64_t last =
         dots == std::string::npos ? first : std::stoull(arguments.seeds.substr(dots + 2));
-    Swarm swarm;
     for (std::uint64_t seed = first; seed <= last; ++seed) {
         const Options options = options_of(arguments, seed);
         const Outcome outcome = World(options, false).run();
@@ -69,10 +73,49 @@ int run_swarm(const Arguments& arguments) {
         std::cout << options.text() << "\n";
         print_violation(options, outcome);
         print_shortest(options, outcome);
-        return 1;
+        return false;
     }
     swarm.print();
+    return true;
+}
+
+int run_swarm(const Arguments& arguments) {
+    Swarm swarm;
+    if (!go_through(arguments, swarm)) return 1;
+    print_coverage(swarm.coverage());
     return 0;
+}
+
+/// Seeds of both profiles and the small worlds must together have taken every way that there is.
+int check_coverage(Arguments arguments) {
+    Coverage all;
+    for (const char* profile : {"default", "harsh"}) {
+        arguments.faults = profile;
+        Swarm swarm;
+        if (!go_through(arguments, swarm)) return 1;
+        all.add(swarm.coverage());
+    }
+    if (!search_small_worlds(arguments.search, all)) return 1;
+    print_coverage(all);
+    return gaps_of(all).empty() ? 0 : 1;
+}
+
+int exhaust(const Arguments& arguments) {
+    if (arguments.small.empty()) {
+        Coverage coverage;
+        const bool holds = search_small_worlds(arguments.search, coverage);
+        print_coverage(coverage);
+        std::cout << "verdict: " << (holds ? "no rule was broken" : "a rule was broken") << "\n";
+        return holds ? 0 : 1;
+    }
+    const auto small = SmallCase::from(arguments.small);
+    if (!small) {
+        std::cerr << "drover-sim: " << arguments.small << " names no small world\n";
+        return 2;
+    }
+    const SmallOutcome ran = run_small(*small, true);
+    print_timeline(ran.outcome);
+    return ran.outcome.violation ? 1 : 0;
 }
 
 int explain(const Arguments& arguments) {
@@ -98,10 +141,29 @@ int main(int argc, char** argv) {
     CLI::App* told = app.add_subcommand("explain", "the timeline of one seed");
     told->add_option("--seed", arguments.seed)->required();
     add_common(*told, arguments);
+    const auto add_search = [&arguments](CLI::App& command) {
+        command.add_option("--depth", arguments.search.depth, "commands in a history")
+            ->check(CLI::Range(0, 5));
+        command
+            .add_option("--pairs-one-in", arguments.search.pairs_one_in,
+                        "of the pairs of disturbances only one in so many")
+            ->check(CLI::Range(1, 100'000));
+    };
+    CLI::App* small =
+        app.add_subcommand("exhaust", "one job: every short history, with every disturbance of it");
+    add_search(*small);
+    small->add_option("--only", arguments.small,
+                      "the timeline of one, for example start,cutover;orchestrator_dies@17");
+    CLI::App* covered = app.add_subcommand("coverage", "what seeds and small worlds never did");
+    covered->add_option("--seeds", arguments.seeds, "A..B, of each profile")->required();
+    add_common(*covered, arguments);
+    add_search(*covered);
     try {
         app.parse(argc, argv);
         if (run->parsed()) return run_one(arguments);
         if (swarm->parsed()) return run_swarm(arguments);
+        if (small->parsed()) return exhaust(arguments);
+        if (covered->parsed()) return check_coverage(arguments);
         return explain(arguments);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : 2;

@@ -152,6 +152,9 @@ class Network {
     /// Parcels delivered so far.
     std::uint64_t delivered = 0;
     std::uint64_t resets = 0;
+    /// Messages of sessions sent so far, and which one is lost with its connection; 0: none.
+    std::uint64_t session_messages = 0;
+    std::uint64_t lose_session_message = 0;
 
   private:
     friend class Stream;

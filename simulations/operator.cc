@@ -70,6 +70,7 @@ void Operator::wish(SimulatedJob& job, statemachine::Wish wish, const std::strin
     ask({std::move(command), sha256(id.view())},
         [this, &job, id, is_wrong](const Result<orchestrator::Answer>& answer) {
             job.request_pending = false;
+            if (world_.hooks.answered) world_.hooks.answered(answer);
             if (is_wrong && answer && !answer->rejected)
                 world_.violate("a commit is confirmed by name", "job " + job.name);
             if (answer && answer->event_count > 0) acknowledged_.push_back({id, *answer});
@@ -92,6 +93,9 @@ void Operator::look(SimulatedJob& job) {
         if (now < job.script.plan_at) return look_after(job, job.script.plan_at - now);
         return wish(job, statemachine::Plan{job.spec});
     }
+    if (world_.hooks.choose)
+        if (auto chosen = world_.hooks.choose(*state))
+            return wish(job, std::move(*chosen), "as the history says");
     if (is_final(state->phase)) {
         if (state->parked && !job.target_lost) return wish(job, statemachine::Retry{});
         const bool target_is_gone = job.target_lost;

@@ -51,6 +51,7 @@ void Coverage::add(const Coverage& other) {
     for (const auto& [key, count] : other.faults) faults[key] += count;
     for (const auto& [key, count] : other.crash_points) crash_points[key] += count;
     for (const auto& [key, count] : other.refusals) refusals[key] += count;
+    steps.insert(other.steps.begin(), other.steps.end());
     for (const auto& [key, count] : other.phases) phases[key] += count;
 }
 
@@ -331,11 +332,14 @@ const statemachine::Job* World::state_of(const SimulatedJob& job) const {
         const orchestrator::JobEntry* entry = host.core()->state().find(*job.id);
         return entry == nullptr || !entry->job.exists ? nullptr : &entry->job;
     };
-    // While another orchestrator owns the log, it is the one that knows.
-    for (const auto& other : other_servers)
-        if (other->is_running())
-            if (const statemachine::Job* state = in(*other)) return state;
-    return in(*server);
+    // Whoever owns the log knows most; one that lost it may run on for a while.
+    const statemachine::Job* known = in(*server);
+    for (const auto& other : other_servers) {
+        const statemachine::Job* state = other->is_running() ? in(*other) : nullptr;
+        if (state != nullptr && (known == nullptr || state->version > known->version))
+            known = state;
+    }
+    return known;
 }
 
 /// What became durable in the last moment of an earlier process is seen only now.
@@ -356,6 +360,12 @@ void World::on_fact(const eventlog::Record& record, const orchestrator::Fact& fa
     ++facts_;
     mix(static_cast<std::uint64_t>(scheduler.now()));
     for (std::size_t i = 0; i < 32; i += 8) mix(get_u64(record.hash.view(), i));
+    take_in(record, fact);
+    // Last: it may end the process that runs.
+    if (hooks.on_fact) hooks.on_fact(facts_, fact);
+}
+
+void World::take_in(const eventlog::Record& record, const orchestrator::Fact& fact) {
     const auto* event = std::get_if<statemachine::Event>(&fact);
     if (event == nullptr) return invariants_->on_fact(record, fact);
     if (const auto* planned = std::get_if<statemachine::JobPlanned>(event)) {
@@ -408,6 +418,7 @@ void World::race(ProcessId process) {
 void World::on_step(std::string_view name) {
     const ProcessId process = scheduler.running_process();
     if (process == no_process) return;
+    if (!coverage.steps.contains(name)) coverage.steps.emplace(name);
     if (options.race_one_in != 0 && name == "disk.read") race(process);
     if (name.starts_with("host.") || name == "agent.activate.promote" ||
         name == "agent.fence.proof" || name == "agent.started") {

@@ -30,6 +30,7 @@ struct Coverage {
     std::map<std::pair<std::string, std::string>, std::uint64_t> transitions;  ///< phase, event
     std::map<std::string, std::uint64_t> faults;
     std::map<std::string, std::uint64_t> crash_points;  ///< steps at which a process was killed
+    std::set<std::string, std::less<>> steps;           ///< at which one could have been
     std::map<std::string, std::uint64_t> refusals;      ///< ids of errors and rejections
     std::map<std::string, std::uint64_t> phases;
 
@@ -99,6 +100,16 @@ struct SimulatedJob {
     Micros verified_from = 0;       ///< when the verification began that let the target go
 };
 
+/// How a search over small worlds reaches into a run. Each may be empty.
+struct Hooks {
+    /// Called in order for every durable fact, before its effects leave; `count` of all facts.
+    std::function<void(std::uint64_t count, const orchestrator::Fact& fact)> on_fact;
+    /// What the operator does now, before anything that the script says.
+    std::function<std::optional<statemachine::Wish>(const statemachine::Job& state)> choose;
+    /// The answer to an operator's wish.
+    std::function<void(const Result<orchestrator::Answer>& answer)> answered;
+};
+
 class World {
   public:
     World(const Options& options, bool tracing);
@@ -146,6 +157,7 @@ class World {
     std::vector<SimulatedJob> jobs;
     Coverage coverage;
     Micros calm_at = 0;  ///< no fault and no mischief after it
+    Hooks hooks;
 
   private:
     friend class Operator;
@@ -167,6 +179,7 @@ class World {
     [[nodiscard]] Result<> on_attempt(std::string_view operation, std::string_view path);
     void on_started(const OrchestratorHost& orchestrator);
     void on_fact(const eventlog::Record& record, const orchestrator::Fact& fact);
+    void take_in(const eventlog::Record& record, const orchestrator::Fact& fact);
     void churn(SimulatedJob& job);
     void race(ProcessId process);
     [[nodiscard]] bool all_over() const;

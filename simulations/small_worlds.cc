@@ -1,0 +1,445 @@
+#include "simulations/small_worlds.h"
+
+#include "simulations/report.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <functional>
+#include <iostream>
+#include <sstream>
+
+namespace drover::sim {
+namespace {
+
+using statemachine::Phase;
+
+constexpr Micros second = 1'000'000;
+constexpr Micros cut_time = 30 * second;
+constexpr Micros repair_time = 90 * second;  ///< of a cut, a reboot, a restart
+constexpr const char* loss = "I accept that what the target took is lost";
+
+Options tiny_options() {
+    Options options = draw_options(1, 1, FaultProfile::none, 0);
+    options.wave_time = 40 * second;
+    options.churn_every = 20 * second;
+    options.blocks = 4;
+    options.disks = 1;
+    options.sync_time_max = 0;
+    options.io_time_max = 0;
+    options.shuffle = false;
+    options.idle_pause_ms = 5'000;
+    options.race_one_in = 0;
+    options.outage_s_min = 600;
+    options.weather = {};
+    return options;
+}
+
+Script tiny_script() {
+    Script script;
+    script.plan_at = 6 * second;
+    script.cutover_at = 10 * second;
+    script.decide_after = 5 * second;
+    return script;
+}
+
+/// The machines of a tiny world, by what they are.
+std::string machine_of(const World& world, const std::string& party) {
+    if (party == "orchestrator") return world.server->machine;
+    const SimulatedJob& job = world.jobs.front();
+    return party == "source" ? job.source_machine->name : job.target_machine->name;
+}
+
+// ---- what goes wrong ----
+
+using Strike = std::function<void(World&)>;
+
+Strike cut(const std::string& from, const std::string& to) {
+    return [from, to](World& world) {
+        const std::string a = machine_of(world, from);
+        const std::string b = machine_of(world, to);
+        world.network.cut(a, b);
+        world.scheduler.after(cut_time, [&world, a, b] { world.network.heal(a, b); });
+    };
+}
+
+Strike drawn(FaultKind kind) {
+    return [kind](World& world) {
+        Fault fault;
+        fault.kind = kind;
+        inject(world, fault);
+    };
+}
+
+/// What can happen to the parties at an event boundary.
+const std::vector<std::pair<std::string, Strike>>& strikes() {
+    static const auto all = [] {
+        std::vector<std::pair<std::string, Strike>> out = {
+            {"orchestrator_dies", drawn(FaultKind::kill_orchestrator)},
+            {"source_dies", drawn(FaultKind::kill_source_agent)},
+            {"target_dies", drawn(FaultKind::kill_target_agent)},
+            {"source_reboots", drawn(FaultKind::reboot_source)},
+            {"target_reboots", drawn(FaultKind::reboot_target)}};
+        const std::pair<const char*, const char*> pairs[] = {
+            {"orchestrator", "source"}, {"orchestrator", "target"}, {"source", "target"}};
+        for (const auto& pair : pairs) {
+            const std::string one = pair.first;
+            const std::string two = pair.second;
+            const Strike there = cut(one, two);
+            const Strike back = cut(two, one);
+            out.emplace_back(one + "_to_" + two + "_cut", there);
+            out.emplace_back(two + "_to_" + one + "_cut", back);
+            out.emplace_back(one + "_and_" + two + "_cut", [there, back](World& world) {
+                there(world);
+                back(world);
+            });
+        }
+        return out;
+    }();
+    return all;
+}
+
+const Strike* find_strike(const std::string& name) {
+    for (const auto& each : strikes())
+        if (each.first == name) return &each.second;
+    return nullptr;
+}
+
+// ---- what the operator does ----
+
+/// With arguments that do not stand in the way, so that only the state decides.
+std::optional<statemachine::Wish> wish_named(const std::string& name, const std::string& job) {
+    for (statemachine::Wish wish : statemachine::operator_wishes()) {
+        if (action_of(wish) != name) continue;
+        if (auto* commit = std::get_if<statemachine::Commit>(&wish)) commit->confirm = job;
+        if (auto* deletion = std::get_if<statemachine::DeleteData>(&wish)) deletion->confirm = job;
+        if (auto* back = std::get_if<statemachine::Rollback>(&wish)) back->acknowledged_loss = loss;
+        if (auto* again = std::get_if<statemachine::Resync>(&wish)) again->acknowledged_loss = loss;
+        if (auto* abandon = std::get_if<statemachine::AbandonReverse>(&wish))
+            abandon->acknowledged_loss = loss;
+        if (auto* throttle = std::get_if<statemachine::Throttle>(&wish))
+            throttle->limits.rate_bytes_per_s = 1'000'000;
+        return wish;
+    }
+    return std::nullopt;
+}
+
+/// Those of which histories are made. A job is planned once, and that its target stands still is
+/// confirmed only by whoever switched it off: a lie is not a command that a history may hold.
+std::vector<std::string> actions() {
+    std::vector<std::string> out;
+    for (const statemachine::Wish& wish : statemachine::operator_wishes())
+        if (!std::holds_alternative<statemachine::Plan>(wish) &&
+            !std::holds_alternative<statemachine::ConfirmTargetStopped>(wish))
+            out.emplace_back(action_of(wish));
+    return out;
+}
+
+/// The job goes no further unless a person acts.
+bool is_quiescent(const statemachine::Job& job) {
+    if (job.parked || job.paused) return true;
+    switch (job.phase) {
+        case Phase::blocked:
+        case Phase::ready:
+        case Phase::armed:
+        case Phase::holding:
+        case Phase::rolled_back:
+        case Phase::cancelled:
+        case Phase::committed:
+            return true;
+        case Phase::syncing:
+            return job.data_state == DataState::in_sync;
+        default:
+            return false;
+    }
+}
+
+// ---- one run ----
+
+class SmallRun {
+  public:
+    SmallRun(const SmallCase& small, bool tracing)
+        : small_(small),
+          world_(tiny_options(), tracing) {
+        world_.calm_at = 0;
+        world_.jobs.front().script = tiny_script();
+        world_.hooks.on_fact = [this](std::uint64_t count, const orchestrator::Fact& fact) {
+            on_fact(count, fact);
+        };
+        world_.hooks.choose = [this](const statemachine::Job& state) { return choose(state); };
+        world_.hooks.answered = [this](const Result<orchestrator::Answer>& answer) {
+            if (!std::exchange(waits_, false)) return;
+            if (answer && !answer->rejected && answer->event_count > 0) ++out_.accepted;
+        };
+        for (const Disturbance& each : small_.disturbances)
+            if (each.name == "lost") world_.network.lose_session_message = each.number;
+    }
+
+    [[nodiscard]] SmallOutcome run() {
+        out_.outcome = world_.run();
+        out_.messages = world_.network.session_messages;
+        if (!out_.outcome.coverage.crash_points.empty()) out_.struck = true;
+        return std::move(out_);
+    }
+
+  private:
+    [[nodiscard]] std::optional<statemachine::Wish> choose(const statemachine::Job& state) {
+        if (out_.ordered == small_.history.size() || !is_quiescent(state)) return std::nullopt;
+        // What parked because of a disturbance is the script's to repair.
+        if (state.parked && state.parked->error.id() != "parked_by_operator") return std::nullopt;
+        waits_ = true;
+        return wish_named(small_.history.at(out_.ordered++), state.spec.name);
+    }
+
+    /// What goes wrong now is over, and repaired, before the end is looked at.
+    void wait_for_repair() { world_.calm_at = world_.scheduler.now() + repair_time; }
+
+    void on_fact(std::uint64_t count, const orchestrator::Fact& fact) {
+        const auto* event = std::get_if<statemachine::Event>(&fact);
+        if (event != nullptr) watch_cutover(count, *event);
+        bool kills_server = false;
+        for (const Disturbance& each : small_.disturbances) {
+            const Strike* strike = find_strike(each.name);
+            if (strike == nullptr || each.number != count) continue;
+            out_.struck = true;
+            wait_for_repair();
+            world_.note("world", each.name);
+            if (each.name == "orchestrator_dies")
+                kills_server = true;
+            else
+                world_.scheduler.after(0, [this, strike] { (*strike)(world_); });
+        }
+        // Last: this is a call from within that process, which does not come back.
+        if (kills_server) (*find_strike("orchestrator_dies"))(world_);
+    }
+
+    void watch_cutover(std::uint64_t count, const statemachine::Event& event) {
+        if (std::holds_alternative<statemachine::CutoverStarted>(event) && out_.cutover_at == 0) {
+            out_.cutover_at = count;
+            for (const Disturbance& each : small_.disturbances) arm(each);
+        }
+        if (out_.cutover_at != 0 && out_.over_at == 0 &&
+            (std::holds_alternative<statemachine::Committed>(event) ||
+             std::holds_alternative<statemachine::SourceReleased>(event)))
+            out_.over_at = count;
+    }
+
+    /// Of "..._at_step": its steps count from here.
+    void arm(const Disturbance& each) {
+        SimulatedJob& job = world_.jobs.front();
+        const auto agent = [this, &each](AgentHost& host) {
+            world_.kill_at_step(host.process(), each.number, [this, &host] {
+                wait_for_repair();
+                host.kill(2 * second);
+            });
+        };
+        if (each.name == "source_at_step") return agent(*job.source);
+        if (each.name == "target_at_step") return agent(*job.target);
+        if (each.name != "orchestrator_at_step") return;
+        world_.kill_at_step(world_.server->process(), each.number, [this] {
+            wait_for_repair();
+            world_.server->kill(2 * second);
+        });
+    }
+
+    const SmallCase& small_;
+    World world_;
+    SmallOutcome out_;
+    bool waits_ = false;  ///< for the answer to a command of the history
+};
+
+// ---- the search ----
+
+/// A history that was accepted in full, and its undisturbed run.
+struct Known {
+    SmallCase small;
+    std::uint64_t facts = 0;
+    std::uint64_t messages = 0;
+    std::uint64_t cutover_at = 0;
+    std::uint64_t over_at = 0;
+};
+
+class Search {
+  public:
+    Search(const SearchOptions& options, Coverage& coverage)
+        : options_(options),
+          coverage_(coverage) {}
+
+    [[nodiscard]] bool run() {
+        return timed("histories of operators' commands", [this] { return find_histories(); }) &&
+               timed("crashes after a fact", [this] { return crash_everywhere(); }) &&
+               timed("lost messages", [this] { return lose_everything(); }) &&
+               timed("crashes x lost messages", [this] { return crash_and_lose(); }) &&
+               timed("one strike at a boundary", [this] { return strike_once(); }) &&
+               timed("one party killed at a step", [this] { return kill_at_steps(); }) &&
+               timed("two strikes at boundaries", [this] { return strike_twice(); });
+    }
+
+  private:
+    [[nodiscard]] bool timed(const char* what, const std::function<bool()>& part) {
+        const std::uint64_t before = runs_;
+        const auto began = std::chrono::steady_clock::now();
+        const bool holds = part();
+        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+        std::printf("%-34s %7llu runs, %5.1f s\n", what,
+                    static_cast<unsigned long long>(runs_ - before), took.count());
+        return holds;
+    }
+
+    /// False when a rule was broken, which it has printed then.
+    [[nodiscard]] bool holds(const SmallCase& small, SmallOutcome* out = nullptr) {
+        SmallOutcome ran = run_small(small, false);
+        ++runs_;
+        coverage_.add(ran.outcome.coverage);
+        const auto violation = ran.outcome.violation;
+        if (violation)
+            std::cout << "VIOLATION of \"" << violation->rule << "\"\n  " << violation->detail
+                      << "\nreplay: drover-sim exhaust --only '" << small.text() << "'\n";
+        if (out != nullptr) *out = std::move(ran);
+        return !violation;
+    }
+
+    [[nodiscard]] bool find_histories() {
+        return extend({}, options_.depth) && extend({"start", "cutover"}, options_.depth);
+    }
+
+    /// Keeps the history if all of its commands were accepted, and tries one more.
+    [[nodiscard]] bool extend(const std::vector<std::string>& history, std::uint32_t more) {
+        Known known{{history, {}}};
+        SmallOutcome out;
+        if (!holds(known.small, &out)) return false;
+        if (out.ordered < history.size() || out.accepted < out.ordered) return true;
+        known.facts = out.outcome.facts;
+        known.messages = out.messages;
+        known.cutover_at = out.cutover_at;
+        known.over_at = out.over_at;
+        if (seen_.insert(known.small.text()).second) known_.push_back(std::move(known));
+        if (more == 0) return true;
+        for (const std::string& action : actions()) {
+            std::vector<std::string> longer = history;
+            longer.push_back(action);
+            if (!extend(longer, more - 1)) return false;
+        }
+        return true;
+    }
+
+    [[nodiscard]] bool with(const Known& known, std::vector<Disturbance> disturbances,
+                            SmallOutcome* out = nullptr) {
+        return holds({known.small.history, std::move(disturbances)}, out);
+    }
+
+    [[nodiscard]] bool crash_everywhere() {
+        for (const Known& known : known_)
+            for (std::uint64_t n = 1; n <= known.facts; ++n)
+                if (!with(known, {{"orchestrator_dies", n}})) return false;
+        return true;
+    }
+
+    [[nodiscard]] bool lose_everything() {
+        for (const Known& known : known_)
+            for (std::uint64_t m = 1; m <= known.messages; ++m)
+                if (!with(known, {{"lost", m}})) return false;
+        return true;
+    }
+
+    /// The plain ways: committed, and rolled back from holding.
+    [[nodiscard]] std::vector<const Known*> plain() const {
+        std::vector<const Known*> out;
+        for (const Known& known : known_) {
+            const std::string text = known.small.text();
+            if (text == "start,cutover,commit" || text == "start,cutover,rollback")
+                out.push_back(&known);
+        }
+        return out;
+    }
+
+    [[nodiscard]] bool crash_and_lose() {
+        for (const Known* known : plain())
+            for (std::uint64_t n = known->cutover_at; n <= known->over_at; ++n)
+                for (std::uint64_t m = 1; m <= known->messages; ++m)
+                    if (is_next() && !with(*known, {{"orchestrator_dies", n}, {"lost", m}}))
+                        return false;
+        return true;
+    }
+
+    [[nodiscard]] bool strike_once() {
+        for (const Known* known : plain())
+            for (std::uint64_t n = known->cutover_at; n <= known->over_at; ++n)
+                for (const auto& strike : strikes())
+                    if (!with(*known, {{strike.first, n}})) return false;
+        return true;
+    }
+
+    [[nodiscard]] bool kill_at_steps() {
+        for (const Known* known : plain())
+            for (const char* process : {"orchestrator_at_step", "source_at_step", "target_at_step"})
+                for (std::uint64_t step = 1;; ++step) {
+                    SmallOutcome out;
+                    if (!with(*known, {{process, step}}, &out)) return false;
+                    if (!out.struck) break;
+                }
+        return true;
+    }
+
+    [[nodiscard]] bool strike_twice() {
+        for (const Known* known : plain())
+            for (std::uint64_t n = known->cutover_at; n <= known->over_at; ++n)
+                for (const auto& first : strikes())
+                    for (std::uint64_t m = n; m <= known->over_at; ++m)
+                        for (const auto& other : strikes())
+                            if (is_next() && !with(*known, {{first.first, n}, {other.first, m}}))
+                                return false;
+        return true;
+    }
+
+    /// Of the pairs one in so many.
+    [[nodiscard]] bool is_next() { return pair_++ % options_.pairs_one_in == 0; }
+
+    const SearchOptions options_;
+    Coverage& coverage_;
+    std::set<std::string> seen_;
+    std::vector<Known> known_;
+    std::uint64_t runs_ = 0;
+    std::uint64_t pair_ = 0;
+};
+
+}  // namespace
+
+std::string SmallCase::text() const {
+    std::string out;
+    for (const std::string& action : history) out += (out.empty() ? "" : ",") + action;
+    for (const Disturbance& each : disturbances)
+        out += ";" + each.name + "@" + std::to_string(each.number);
+    return out;
+}
+
+std::optional<SmallCase> SmallCase::from(const std::string& text) {
+    SmallCase small;
+    std::istringstream parts(text);
+    std::string part;
+    std::getline(parts, part, ';');
+    std::istringstream names(part);
+    for (std::string name; std::getline(names, name, ',');) {
+        if (!wish_named(name, {})) return std::nullopt;
+        small.history.push_back(name);
+    }
+    while (std::getline(parts, part, ';')) {
+        const std::size_t at = part.find('@');
+        if (at == std::string::npos) return std::nullopt;
+        Disturbance each{part.substr(0, at), std::stoull(part.substr(at + 1))};
+        const bool is_known = each.name == "lost" || each.name.ends_with("_at_step") ||
+                              find_strike(each.name) != nullptr;
+        if (!is_known) return std::nullopt;
+        small.disturbances.push_back(std::move(each));
+    }
+    return small;
+}
+
+SmallOutcome run_small(const SmallCase& small, bool tracing) {
+    return SmallRun(small, tracing).run();
+}
+
+bool search_small_worlds(const SearchOptions& options, Coverage& coverage) {
+    return Search(options, coverage).run();
+}
+
+}  // namespace drover::sim
