@@ -142,14 +142,13 @@ Result<> TargetSession::answer_commit(const Commit& commit) {
     if (!DROVER_MUTANT("commit_without_frames")) TRY_VOID(wait_for_frames(commit));
     // An error is no acknowledgement: the session ends, and the source sends everything since the
     // last one again.
-    if (DROVER_MUTANT("ack_before_commit")) TRY_VOID(send(Committed{commit.batch}));
     TRY_VOID(state_.commit(commit));
     {
         const std::lock_guard lock(mutex_);
         account_.commit();
         state_.frames_unverified = account_.open_frames();
     }
-    return DROVER_MUTANT("ack_before_commit") ? Result<>() : send(Committed{commit.batch});
+    return send(Committed{commit.batch});
 }
 
 Result<> TargetSession::check_question(const RangeQuestion& range,

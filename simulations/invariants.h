@@ -44,6 +44,7 @@ class Invariants {
     void check_ack(const OrchestratorHost& from, const std::string& machine, const ReportAck& ack);
     void check_conditions(SimulatedJob& job, const statemachine::Event& event);
     void check_verified(SimulatedJob& job, const statemachine::Job& state);
+    void check_claim(const AgentHost& host, const Report& report);
     void check_fence(SimulatedJob& job);
     void check_fence_is_back(SimulatedJob& job);
     void check_job_end(SimulatedJob& job, const statemachine::Job& state);
@@ -56,6 +57,8 @@ class Invariants {
     eventlog::Epoch last_epoch_ = 0;
     /// Outcomes that nobody has acknowledged yet, by report.
     std::map<Uuid, Report> reports_;
+    /// Reports that said that a source is in service.
+    std::set<Uuid> claims_;
     /// What each agent reported as done, and under which report.
     std::map<std::pair<std::string, EffectId>, Uuid> outcomes_;
 };

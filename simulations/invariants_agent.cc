@@ -40,6 +40,13 @@ bool is_outcome(const ReportBody& body) {
            std::holds_alternative<PreflightDone>(body);
 }
 
+/// Released, or fenced in vain and back as before.
+bool claims_service(const ReportBody& body) {
+    if (std::holds_alternative<ReleaseDone>(body)) return true;
+    const auto* failed = std::get_if<StepFailed>(&body);
+    return failed != nullptr && failed->error.kept().starts_with("the source is back in service");
+}
+
 /// Two copies that went on in the same way, each with a start at a clock that was set back, are the
 /// same log as far as the agent has seen it.
 bool lacks_witness(const eventlog::EventLog& log, const Machine& machine) {
@@ -103,6 +110,7 @@ void Invariants::check_ack(const OrchestratorHost& from, const std::string& mach
 }
 
 void Invariants::on_report(const AgentHost& host, const Report& report) {
+    check_claim(host, report);
     if (!is_outcome(report.body)) return;
     reports_[report.report_id] = report;
     const auto [known, is_new] =
@@ -110,6 +118,17 @@ void Invariants::on_report(const AgentHost& host, const Report& report) {
     if (!is_new && known->second != report.report_id)
         world_.violate("an effect is done once, then its outcome is repeated",
                        host.options.name + " did " + text_of(report.effect) + " again");
+}
+
+/// Said for the first time; from the journal it is said again when it may not be so any more.
+void Invariants::check_claim(const AgentHost& host, const Report& report) {
+    SimulatedJob* job = world_.job_of(host.machine.name);
+    if (job == nullptr || !claims_service(report.body)) return;
+    if (!claims_.insert(report.report_id).second) return;
+    const Workload* workload = job->source_machine->workload(job->name);
+    if (workload == nullptr || !workload->running)
+        world_.violate("the source is in service when its agent says so",
+                       text_of(report.effect) + " of " + host.options.name);
 }
 
 /// Before `event` moves the job on: what it takes to get there.
@@ -168,6 +187,9 @@ void Invariants::check_fence_is_back(SimulatedJob& job) {
     if (!job.id) return;
     const auto marker = fences.of_job(*job.id);
     if (!marker || !*marker || (*marker)->state != agent::FenceState::fenced) return;
+    // One guard holds all of them: while one is gone it cannot be set, and that is reported.
+    for (const DiskPair& pair : job.spec.disks)
+        if (!job.source_machine->find(pair.source)->present) return;
     for (const DiskPair& pair : job.spec.disks) {
         const Disk& disk = *job.source_machine->find(pair.source);
         if (disk.present && disk.guard.empty())

@@ -126,6 +126,7 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
             wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
         } else {
             ++job.retries;
+            give_disks(job, state);
             wish(job, statemachine::Retry{});
         }
         return true;
@@ -159,12 +160,14 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
     return false;
 }
 
-/// What a preflight finds on the target's disks may be lost: root says so on the machine itself.
+/// What a preflight or the first copy finds on the target's disks may be lost: root says so on the
+/// machine itself.
 void Operator::give_disks(SimulatedJob& job, const statemachine::Job& state) {
-    const bool not_blank =
+    const bool found_before =
         std::any_of(state.findings.begin(), state.findings.end(),
                     [](const Finding& finding) { return finding.id == "target_not_blank"; });
-    if (!not_blank) return;
+    const bool found_late = state.parked && state.parked->error.id() == "target_not_blank";
+    if (!found_before && !found_late) return;
     const agent::StatePaths paths{job.target_machine->state_root()};
     const auto host = open_host(*job.target_machine);
     for (const DiskPair& disk : job.spec.disks) {

@@ -29,7 +29,6 @@ constexpr std::array mutants = {
     Mutant{"checkpoint_before_flush", "the checkpoint follows the data that it vouches for"},
     Mutant{"flush_error_ignored", "a batch whose flush failed is sent again"},
     Mutant{"commit_without_frames", "a commit waits for all of its frames"},
-    Mutant{"ack_before_commit", "the acknowledgement follows the commit"},
     Mutant{"pending_not_recorded", "what was sent stays pending until it is acknowledged"},
     Mutant{"pending_not_restored", "pending blocks are dirty again after a reconnect"},
     Mutant{"pending_cleared_at_commit", "the acknowledgement clears pending, not the commit"},
@@ -40,7 +39,6 @@ constexpr std::array mutants = {
     // ---- the agents ----
     Mutant{"fence_without_guard", "a fence holds every disk exclusively"},
     Mutant{"failed_fence_left", "a fence that fails puts the source back into service"},
-    Mutant{"interrupted_fence_left", "a fence that a crash cut short is settled at the start"},
     Mutant{"fence_not_held_again", "a fence is back after a reboot"},
     Mutant{"reboot_hides_writes", "what was written while nobody held the disks is a breach"},
     Mutant{"release_ignores_hook", "a release is done when the source's service is back"},
@@ -48,7 +46,6 @@ constexpr std::array mutants = {
     Mutant{"deactivate_trusts_hook", "Deactivate takes the disks back"},
     Mutant{"effect_run_again", "an effect is done once; its outcome is repeated"},
     Mutant{"outcome_not_journalled", "an outcome is durable before it is reported"},
-    Mutant{"observation_not_journalled", "an observation is durable before it is reported"},
     Mutant{"older_log_obeyed", "a log that ends before the witness is not obeyed"},
     // ---- the orchestrator ----
     Mutant{"answer_before_append", "a command is answered when its facts are durable"},

@@ -11,6 +11,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <sstream>
 #include <string>
 
 #include <CLI/CLI.hpp>
@@ -26,7 +27,7 @@ using Clock = std::chrono::steady_clock;
 
 struct Arguments {
     std::string name;
-    std::string seeds = "1..40";
+    std::string seeds = "1..1500";
     std::uint32_t jobs = 4;
     std::string faults = "harsh";
     std::uint32_t seconds = 60;
@@ -37,9 +38,13 @@ struct Arguments {
     std::uint64_t last = 0;
 };
 
+constexpr const char* survived = "no rule was broken";
+constexpr std::string_view seed_line = "seed ";
+
 struct Verdict {
     bool caught = false;
-    std::string text;  ///< "seed N: rule", or why there is none
+    std::uint64_t seed = 0;  ///< the last one that was run
+    std::string text;        ///< the rule and what broke it, or why there is none
     double took_s = 0;
 };
 
@@ -47,21 +52,20 @@ struct Verdict {
 void run_seeds(const Arguments& arguments, std::string_view mutant) {
     switch_mutant_on(mutant);
     for (std::uint64_t seed = arguments.first; seed <= arguments.last; ++seed) {
-        std::printf("seed %llu: ", static_cast<unsigned long long>(seed));
-        std::fflush(stdout);
+        std::cout << seed_line << seed << std::endl;
         const Options options =
             draw_options(seed, arguments.jobs, *profile_from(arguments.faults), 0);
         const Outcome outcome = World(options, false).run();
         if (outcome.violation) {
-            std::printf("%s (%s)\n", outcome.violation->rule.c_str(),
-                        outcome.violation->detail.c_str());
-            std::fflush(stdout);
+            std::cout << outcome.violation->rule << " (" << outcome.violation->detail << ")"
+                      << std::endl;
             std::_Exit(1);
         }
-        std::printf("no rule was broken\n");
+        std::cout << survived << std::endl;
     }
-    std::printf("reached %llu times\n", static_cast<unsigned long long>(mutant_reached()));
-    std::fflush(stdout);
+    // A mutant that was not compiled in proves nothing.
+    if (!mutant.empty() && mutant_reached() == 0)
+        std::cout << "the mutant was never reached" << std::endl;
     std::_Exit(0);
 }
 
@@ -86,10 +90,14 @@ std::string listen_to(int from, pid_t child, std::uint32_t seconds, bool& timed_
     }
 }
 
-std::string last_line(std::string said) {
-    while (!said.empty() && said.back() == '\n') said.pop_back();
-    const std::size_t line = said.rfind('\n');
-    return line == std::string::npos ? said : said.substr(line + 1);
+/// The child's lines are "seed N" and, after it, what came of it.
+void take(const std::string& said, Verdict& verdict) {
+    std::istringstream lines(said);
+    for (std::string line; std::getline(lines, line);) {
+        const bool begins = line.starts_with(seed_line);
+        if (begins) verdict.seed = std::strtoull(line.c_str() + seed_line.size(), nullptr, 10);
+        verdict.text = begins ? "said nothing more" : line;
+    }
 }
 
 /// A mutant may also trip an assertion or never come to an end, so it gets a process of its own.
@@ -97,9 +105,9 @@ Verdict try_mutant(const Arguments& arguments, std::string_view mutant) {
     const auto began = Clock::now();
     int ends[2];
     Verdict verdict;
-    if (::pipe(ends) != 0) return {false, "no pipe", 0};
+    if (::pipe(ends) != 0) return {false, 0, "no pipe could be made", 0};
     const pid_t child = ::fork();
-    if (child < 0) return {false, "no process", 0};
+    if (child < 0) return {false, 0, "no process could be made", 0};
     if (child == 0) {
         ::close(ends[0]);
         ::dup2(ends[1], STDOUT_FILENO);
@@ -113,7 +121,7 @@ Verdict try_mutant(const Arguments& arguments, std::string_view mutant) {
     int status = 0;
     ::waitpid(child, &status, 0);
     verdict.took_s = std::chrono::duration<double>(Clock::now() - began).count();
-    verdict.text = last_line(said);
+    take(said, verdict);
     const bool asserted = WIFSIGNALED(status) && WTERMSIG(status) == SIGABRT;
     verdict.caught = !timed_out && (asserted || (WIFEXITED(status) && WEXITSTATUS(status) == 1));
     if (timed_out)
@@ -123,30 +131,36 @@ Verdict try_mutant(const Arguments& arguments, std::string_view mutant) {
     return verdict;
 }
 
-bool control_is_clean(const Arguments& arguments) {
-    const Verdict control = try_mutant(arguments, "");
-    const bool clean = !control.caught && control.text == "reached 0 times";
-    std::printf("%-26s %-9s %6.1f s  %s\n", "(none)", clean ? "clean" : "NOT CLEAN", control.took_s,
-                control.text.c_str());
-    return clean;
-}
-
-bool is_caught(const Arguments& arguments, const Mutant& mutant) {
-    const Verdict verdict = try_mutant(arguments, mutant.name);
-    std::printf("%-26s %-9s %6.1f s  %s\n", std::string(mutant.name).c_str(),
-                verdict.caught ? "caught" : "SURVIVED", verdict.took_s, verdict.text.c_str());
+/// One line of the table.
+void print(std::string_view name, const char* verdict, const Verdict& found) {
+    std::printf("%-26s %-9s %5.1f s  seed %-4llu  %s\n", std::string(name).c_str(), verdict,
+                found.took_s, static_cast<unsigned long long>(found.seed), found.text.c_str());
     std::fflush(stdout);
-    return verdict.caught;
 }
 
-int run_all(const Arguments& arguments) {
-    bool good = control_is_clean(arguments);
+Verdict look_for(const Arguments& arguments, const Mutant& mutant) {
+    Verdict verdict = try_mutant(arguments, mutant.name);
+    print(mutant.name, verdict.caught ? "caught" : "SURVIVED", verdict);
+    return verdict;
+}
+
+/// Every mutant; then the same seeds without one, as far as any mutant needed them.
+int run_all(Arguments arguments) {
     std::size_t caught = 0;
-    for (const Mutant& mutant : all_mutants()) caught += is_caught(arguments, mutant) ? 1 : 0;
-    std::printf("%zu of %zu mutants were caught within seeds %s of %u jobs\n", caught,
-                all_mutants().size(), arguments.seeds.c_str(), arguments.jobs);
-    good = good && caught == all_mutants().size();
-    return good ? 0 : 1;
+    std::uint64_t needed = arguments.first;
+    for (const Mutant& mutant : all_mutants()) {
+        const Verdict verdict = look_for(arguments, mutant);
+        caught += verdict.caught ? 1 : 0;
+        needed = std::max(needed, verdict.seed);
+    }
+    arguments.last = needed;
+    const Verdict control = try_mutant(arguments, "");
+    const bool is_clean = !control.caught && control.text == survived;
+    print("(none)", is_clean ? "clean" : "BROKEN", control);
+    std::printf("%zu of %zu mutants were caught in waves of %u jobs, within %llu seeds each\n",
+                caught, all_mutants().size(), arguments.jobs,
+                static_cast<unsigned long long>(needed - arguments.first + 1));
+    return is_clean && caught == all_mutants().size() ? 0 : 1;
 }
 
 std::string contents_of(const std::string& path) {
@@ -202,7 +216,7 @@ int main(int argc, char** argv) {
         const auto named = std::find_if(mutants.begin(), mutants.end(), [&](const Mutant& mutant) {
             return mutant.name == arguments.name;
         });
-        if (named != mutants.end()) return is_caught(arguments, *named) ? 0 : 1;
+        if (named != mutants.end()) return look_for(arguments, *named).caught ? 0 : 1;
         std::cerr << "drover-sim-mutants: there is no mutant named '" << arguments.name << "'\n";
         return 2;
     } catch (const CLI::ParseError& error) {
