@@ -1,8 +1,9 @@
 #include "simulations/small_worlds.h"
 
-#include "simulations/report.h"
+#include "base/sha256.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <iostream>
@@ -98,12 +99,6 @@ const std::vector<std::pair<std::string, Strike>>& strikes() {
     return all;
 }
 
-const Strike* find_strike(const std::string& name) {
-    for (const auto& each : strikes())
-        if (each.first == name) return &each.second;
-    return nullptr;
-}
-
 // ---- what the operator does ----
 
 /// With arguments that do not stand in the way, so that only the state decides.
@@ -132,6 +127,28 @@ std::vector<std::string> actions() {
             !std::holds_alternative<statemachine::ConfirmTargetStopped>(wish))
             out.emplace_back(action_of(wish));
     return out;
+}
+
+/// The operator wishes this at once, whatever goes on.
+Strike wish_at_once(const std::string& action) {
+    return [action](World& world) {
+        const SimulatedJob& job = world.jobs.front();
+        const Hash id = sha256(as_bytes(action));
+        orchestrator::JobCommand command;
+        command.job = job.name;
+        command.command = {*Uuid::from(ByteView(id.data).first(16)), "operator:bob", "now",
+                           *wish_named(action, job.name)};
+        world.server->request({std::move(command), id}, [](const Result<orchestrator::Answer>&) {});
+    };
+}
+
+std::optional<Strike> find_strike(const std::string& name) {
+    for (const auto& each : strikes())
+        if (each.first == name) return each.second;
+    constexpr std::string_view prefix = "operator_";
+    const std::string action = name.starts_with(prefix) ? name.substr(prefix.size()) : "";
+    if (!wish_named(action, {})) return std::nullopt;
+    return wish_at_once(action);
 }
 
 /// The job goes no further unless a person acts.
@@ -170,6 +187,11 @@ class SmallRun {
             if (!std::exchange(waits_, false)) return;
             if (answer && !answer->rejected && answer->event_count > 0) ++out_.accepted;
         };
+        const auto dies_at_step = [](const Disturbance& each) {
+            return each.name.ends_with("_at_step");
+        };
+        if (std::any_of(small_.disturbances.begin(), small_.disturbances.end(), dies_at_step))
+            world_.hooks.on_step = [this](std::string_view name) { on_step(name); };
         for (const Disturbance& each : small_.disturbances)
             if (each.name == "lost") world_.network.lose_session_message = each.number;
     }
@@ -198,15 +220,16 @@ class SmallRun {
         if (event != nullptr) watch_cutover(count, *event);
         bool kills_server = false;
         for (const Disturbance& each : small_.disturbances) {
-            const Strike* strike = find_strike(each.name);
-            if (strike == nullptr || each.number != count) continue;
+            if (each.number != count) continue;
+            const auto strike = find_strike(each.name);
+            if (!strike) continue;
             out_.struck = true;
             wait_for_repair();
             world_.note("world", each.name);
             if (each.name == "orchestrator_dies")
                 kills_server = true;
             else
-                world_.scheduler.after(0, [this, strike] { (*strike)(world_); });
+                world_.scheduler.after(0, [this, strike = *strike] { strike(world_); });
         }
         // Last: this is a call from within that process, which does not come back.
         if (kills_server) (*find_strike("orchestrator_dies"))(world_);
@@ -215,7 +238,6 @@ class SmallRun {
     void watch_cutover(std::uint64_t count, const statemachine::Event& event) {
         if (std::holds_alternative<statemachine::CutoverStarted>(event) && out_.cutover_at == 0) {
             out_.cutover_at = count;
-            for (const Disturbance& each : small_.disturbances) arm(each);
         }
         if (out_.cutover_at != 0 && out_.over_at == 0 &&
             (std::holds_alternative<statemachine::Committed>(event) ||
@@ -223,28 +245,31 @@ class SmallRun {
             out_.over_at = count;
     }
 
-    /// Of "..._at_step": its steps count from here.
-    void arm(const Disturbance& each) {
+    /// Kills the process that takes the step, if it is its turn.
+    void on_step(std::string_view name) {
         SimulatedJob& job = world_.jobs.front();
-        const auto agent = [this, &each](AgentHost& host) {
-            world_.kill_at_step(host.process(), each.number, [this, &host] {
-                wait_for_repair();
-                host.kill(2 * second);
-            });
-        };
-        if (each.name == "source_at_step") return agent(*job.source);
-        if (each.name == "target_at_step") return agent(*job.target);
-        if (each.name != "orchestrator_at_step") return;
-        world_.kill_at_step(world_.server->process(), each.number, [this] {
+        const ProcessId running = world_.scheduler.running_process();
+        const bool is_server = running == world_.server->process();
+        const bool is_source = running == job.source->process();
+        if (!is_server && !is_source && running != job.target->process()) return;
+        const char* party =
+            is_server ? "orchestrator_at_step" : (is_source ? "source_at_step" : "target_at_step");
+        const std::uint64_t step = ++steps_[party];
+        for (const Disturbance& each : small_.disturbances) {
+            if (each.name != party || each.number != step) continue;
             wait_for_repair();
-            world_.server->kill(2 * second);
-        });
+            ++world_.coverage.crash_points[std::string(name)];
+            world_.note("world", "killed at " + std::string(name));
+            if (is_server) return world_.server->kill(2 * second);
+            return (is_source ? *job.source : *job.target).kill(2 * second);
+        }
     }
 
     const SmallCase& small_;
     World world_;
     SmallOutcome out_;
-    bool waits_ = false;  ///< for the answer to a command of the history
+    bool waits_ = false;                          ///< for the answer to a command of the history
+    std::map<std::string, std::uint64_t> steps_;  ///< so far, by party
 };
 
 // ---- the search ----
@@ -270,6 +295,7 @@ class Search {
                timed("lost messages", [this] { return lose_everything(); }) &&
                timed("crashes x lost messages", [this] { return crash_and_lose(); }) &&
                timed("one strike at a boundary", [this] { return strike_once(); }) &&
+               timed("one more command at a boundary", [this] { return wish_anywhere(); }) &&
                timed("one party killed at a step", [this] { return kill_at_steps(); }) &&
                timed("two strikes at boundaries", [this] { return strike_twice(); });
     }
@@ -369,6 +395,15 @@ class Search {
         return true;
     }
 
+    /// Not only where the job waits for one.
+    [[nodiscard]] bool wish_anywhere() {
+        for (const Known* known : plain())
+            for (std::uint64_t n = 1; n <= known->facts; ++n)
+                for (const std::string& action : actions())
+                    if (!with(*known, {{"operator_" + action, n}})) return false;
+        return true;
+    }
+
     [[nodiscard]] bool kill_at_steps() {
         for (const Known* known : plain())
             for (const char* process : {"orchestrator_at_step", "source_at_step", "target_at_step"})
@@ -427,7 +462,7 @@ std::optional<SmallCase> SmallCase::from(const std::string& text) {
         if (at == std::string::npos) return std::nullopt;
         Disturbance each{part.substr(0, at), std::stoull(part.substr(at + 1))};
         const bool is_known = each.name == "lost" || each.name.ends_with("_at_step") ||
-                              find_strike(each.name) != nullptr;
+                              find_strike(each.name).has_value();
         if (!is_known) return std::nullopt;
         small.disturbances.push_back(std::move(each));
     }

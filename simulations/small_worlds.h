@@ -13,7 +13,7 @@
 namespace drover::sim {
 
 /// `number` counts facts, from 1, except for "lost" (messages of sessions) and "..._at_step" (steps
-/// of that process since the cutover started).
+/// of that party's processes).
 struct Disturbance {
     std::string name;
     std::uint64_t number = 0;

@@ -419,6 +419,7 @@ void World::on_step(std::string_view name) {
     const ProcessId process = scheduler.running_process();
     if (process == no_process) return;
     if (!coverage.steps.contains(name)) coverage.steps.emplace(name);
+    if (hooks.on_step) hooks.on_step(name);
     if (options.race_one_in != 0 && name == "disk.read") race(process);
     if (name.starts_with("host.") || name == "agent.activate.promote" ||
         name == "agent.fence.proof" || name == "agent.started") {

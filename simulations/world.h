@@ -92,6 +92,7 @@ struct SimulatedJob {
     statemachine::Phase phase = statemachine::Phase::planned;
     bool target_lost = false;       ///< its machine will never come back
     bool contents_damaged = false;  ///< bits rotted or writes tore, so a comparison may differ
+    bool cloned = false;            ///< a copy of the source's machine has called in
     bool disk_vanished = false;     ///< so that nobody can tell who wrote to it meanwhile
     bool fence_disturbed = false;   ///< somebody with root wrote to a fenced disk
     Micros damaged_at = 0;          ///< for the last time
@@ -104,6 +105,8 @@ struct SimulatedJob {
 struct Hooks {
     /// Called in order for every durable fact, before its effects leave; `count` of all facts.
     std::function<void(std::uint64_t count, const orchestrator::Fact& fact)> on_fact;
+    /// Called for every step of a process, which it may end there.
+    std::function<void(std::string_view name)> on_step;
     /// What the operator does now, before anything that the script says.
     std::function<std::optional<statemachine::Wish>(const statemachine::Job& state)> choose;
     /// The answer to an operator's wish.
