@@ -246,6 +246,14 @@ Result<ReportBody> Fencer::release(const Effect& effect) {
     TRY_VOID(parts_.journal.tombstone(work.token));
     parts_.step("release.tombstone");
     TRY(auto marker, parts_.fences.find(work.token));
+    if (!marker) {
+        // A fence that failed half-way, and whose undoing could not even be noted, left no marker.
+        if (const auto attempt = parts_.journal.find_fence(work.token)) {
+            marker.emplace();
+            marker->effect = *attempt;
+            marker->host = parts_.fences.host();
+        }
+    }
     if (marker) {
         auto opened = open_up(*marker, work.post_release_hook);
         if (!opened)

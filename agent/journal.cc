@@ -274,6 +274,15 @@ std::optional<JournalEntry> Journal::find(const EffectId& id) const {
     return entry->second;
 }
 
+std::optional<Effect> Journal::find_fence(const FenceToken& token) const {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [id, entry] : entries_) {
+        const auto* work = std::get_if<FenceWork>(&entry.effect.work);
+        if (work != nullptr && work->token == token) return entry.effect;
+    }
+    return std::nullopt;
+}
+
 std::vector<JournalEntry> Journal::unfinished() const {
     const std::lock_guard lock(mutex_);
     std::vector<JournalEntry> out;

@@ -57,6 +57,8 @@ class Journal {
     [[nodiscard]] Result<> close(const JobId& job, Side side, std::uint64_t seq);
 
     [[nodiscard]] std::optional<JournalEntry> find(const EffectId& id) const;
+    /// The Fence effect with this token, if one was ever started here.
+    [[nodiscard]] std::optional<Effect> find_fence(const FenceToken& token) const;
     /// Started and not finished, oldest position first.
     [[nodiscard]] std::vector<JournalEntry> unfinished() const;
     [[nodiscard]] std::vector<Report> unacknowledged() const;

@@ -330,7 +330,7 @@ bool AgentHost::is_running() const {
 }
 
 void AgentHost::start() {
-    if (is_running()) return;
+    if (is_running() || !machine.is_up()) return;
     process_ = Scheduler::current().new_process();
     ++starts;
     Scheduler::current().spawn(process_, [this] { main(); });

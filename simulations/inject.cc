@@ -60,6 +60,7 @@ void clone_source(World& world, const Fault& fault, SimulatedJob& job) {
     const auto& agents = core->state().registry.agents;
     const auto known = agents.find(job.source->options.name);
     if (known == agents.end() || !known->second.described) return;
+    job.cloned = true;
     const std::string name = job.source_machine->name + "c" + std::to_string(fault.index);
     auto machine = std::make_unique<Machine>(name, world.dice.fork(7'000 + fault.index));
     for (const auto& [path, disk] : job.source_machine->disks)
@@ -127,7 +128,7 @@ void lose_disk(World& world, const Fault& fault, Machine& machine, const std::st
     disk->present = false;
     world.scheduler.after(fault.lasts, [&machine, disk] {
         disk->present = true;
-        machine.come_up();  // what waited for the disk
+        if (machine.is_up()) machine.come_up();  // what waited for the disk
     });
 }
 

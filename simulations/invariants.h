@@ -7,6 +7,7 @@
 #include <map>
 #include <set>
 #include <string>
+#include <unordered_set>
 
 namespace drover::sim {
 
@@ -52,13 +53,13 @@ class Invariants {
     World& world_;
     eventlog::Seq last_seq_ = 0;
     /// Command ids whose facts are complete: none may come again.
-    std::set<Uuid> commands_;
+    std::unordered_set<Uuid, eventlog::UuidHash> commands_;
     Uuid last_command_;
     eventlog::Epoch last_epoch_ = 0;
     /// Outcomes that nobody has acknowledged yet, by report.
     std::map<Uuid, Report> reports_;
     /// Reports that said that a source is in service.
-    std::set<Uuid> claims_;
+    std::unordered_set<Uuid, eventlog::UuidHash> claims_;
     /// What each agent reported as done, and under which report.
     std::map<std::pair<std::string, EffectId>, Uuid> outcomes_;
 };

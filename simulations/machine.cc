@@ -40,6 +40,7 @@ void Machine::reboot(bool power_lost) {
 }
 
 void Machine::go_down(bool power_lost) {
+    is_up_ = false;
     boot();
     guards.clear();
     for (auto& [job, workload] : workloads) workload.running = false;
@@ -56,6 +57,7 @@ void Machine::go_down(bool power_lost) {
 }
 
 void Machine::come_up() {
+    is_up_ = true;
     for (auto& [job, workload] : workloads)
         if (!workload.masked) (void)start(workload);
 }

@@ -60,6 +60,8 @@ class Machine {
     /// Its disks stay mounted, as those of a stopped service do.
     void stop(Workload& workload);
 
+    [[nodiscard]] bool is_up() const { return is_up_; }
+
     [[nodiscard]] Uuid draw_uuid();
 
     [[nodiscard]] std::string state_root() const { return "/" + name + "/state"; }
@@ -79,6 +81,7 @@ class Machine {
     bool write_as_user(Disk& disk, std::uint64_t block);
 
     Dice dice_;
+    bool is_up_ = true;
     std::uint64_t boots_ = 0;
     std::uint64_t attachments_ = 0;
 };

@@ -43,6 +43,14 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
         options.blocks = static_cast<std::uint32_t>(more.between(80, 300));
     if (more.one_in(3)) options.race_one_in = static_cast<std::uint32_t>(more.between(2, 30));
     options.outage_s_min = more.one_in(2) ? 20 : 600;
+    // A large wave is about what many jobs do to one orchestrator; what a copy goes through is what
+    // small waves are about. So its copies are small, and quiet most of the time.
+    if (jobs > 200) {
+        options.disks = 1;
+        options.blocks = 4 + options.blocks % 4;
+        options.churn_every = std::max(options.churn_every, 10 * minute);
+        options.idle_pause_ms = std::max<std::int64_t>(options.idle_pause_ms, 120'000);
+    }
     if (faults == FaultProfile::none) {
         options.fault_count = 0;
         options.mischief = 0;

@@ -66,6 +66,21 @@ TEST_CASE("fence: whatever step fails, the source is back in service and the err
     }
 }
 
+TEST_CASE("fence: one that failed without a trace in its directory is undone by the release") {
+    Source w;
+    const auto in_the_way = w.paths.fences() / (w.token.hex() + ".new");
+    std::filesystem::create_directories(in_the_way);
+    w.want(w.fence(50));
+    w.settle();
+    CHECK(w.last<StepFailed>().error.kept().find("NOT fully back") != std::string::npos);
+    CHECK_FALSE(w.in_service());
+    std::filesystem::remove(in_the_way);
+    w.want(w.release(60));
+    w.settle();
+    (void)w.last<ReleaseDone>();
+    CHECK(w.in_service());
+}
+
 TEST_CASE("fence: without an audit there is no proof, and without a proof no fence") {
     Source w;
     w.replica_world.mark_error = Error(Errc::io, "audit_lost", "events were lost");
