@@ -144,8 +144,8 @@ class AgentHost::Run final : public agent::ExecutorOutput {
     void wake() { (void)Scheduler::current().wake(std::exchange(waiting_, {})); }
 
     void stir() {
-        tick_every_ = second;
-        next_tick_ = std::min(next_tick_, Scheduler::current().now() + second);
+        tick_every_ = host_.options.tick_min;
+        next_tick_ = std::min(next_tick_, Scheduler::current().now() + tick_every_);
         wake();
     }
 
@@ -218,8 +218,7 @@ Result<> AgentHost::Run::serve() {
                                    },
                                .fail = [this](const Error& error) { failed(error); }});
     SimulatedReplicas replicas(host_.options, host_.clock, host_.random_);
-    const Stream::Party self{own.name, host_.process_,
-                             wire::agent_identity(host_.options.name)};
+    const Stream::Party self{own.name, host_.process_, wire::agent_identity(host_.options.name)};
     SimulatedPeers peers(host_.network_, self, config, identity, host_.clock);
     agent::ThreadWorkers workers;
     agent::Executor executor(parts, replicas, peers, workers, host_.random_, *this);
@@ -236,14 +235,14 @@ Result<> AgentHost::Run::serve() {
 
 Result<> AgentHost::Run::loop(agent::SessionSteps& steps) {
     Scheduler& scheduler = Scheduler::current();
-    next_tick_ = scheduler.now() + second;
+    next_tick_ = scheduler.now() + host_.options.tick_min;
     for (;;) {
         while (!inbox_.empty()) {
             const Call call = std::move(inbox_.front());
             inbox_.pop_front();
             call(steps);
-            tick_every_ = second;
-            next_tick_ = std::min(next_tick_, scheduler.now() + second);
+            tick_every_ = host_.options.tick_min;
+            next_tick_ = std::min(next_tick_, scheduler.now() + tick_every_);
         }
         if (failure_) return *failure_;
         receive(steps);
@@ -267,7 +266,7 @@ void AgentHost::Run::receive(agent::SessionSteps& steps) {
         if (auto parcel = stream_->take(End::dialler)) {
             Environment::current().step("session.agent_received");
             steps.received(std::get<OrchestratorMessage>(*parcel));
-            tick_every_ = second;
+            tick_every_ = host_.options.tick_min;
             continue;
         }
         if (!stream_->has_ended(End::dialler)) return;

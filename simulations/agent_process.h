@@ -35,8 +35,9 @@ struct AgentOptions {
     bool is_source = true;
     bool is_target = true;
     replicator::Pacing pacing;
-    /// The driver ticks every second after something happened here, and more and more rarely while
+    /// The driver ticks so long after something happened here, and more and more rarely while
     /// nothing does.
+    Micros tick_min = 1'000'000;
     Micros tick_max = 600'000'000;
     std::int64_t ack_timeout_ms = 30'000;
 };

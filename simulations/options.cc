@@ -19,7 +19,7 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
     options.faults = faults;
     options.wave_time = dice.between(10, 60) * minute;
     options.day = day;
-    options.churn_every = day != 0 ? 90 * minute : dice.between(20, 600) * second;
+    options.churn_every = day != 0 ? 240 * minute : dice.between(20, 600) * second;
     options.blocks = static_cast<std::uint32_t>(dice.between(4, 24));
     options.disks = static_cast<std::uint32_t>(dice.between(1, 2));
     options.shuffle = dice.one_in(2);
@@ -43,6 +43,8 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
         options.blocks = static_cast<std::uint32_t>(more.between(80, 300));
     if (more.one_in(3)) options.race_one_in = static_cast<std::uint32_t>(more.between(2, 30));
     options.outage_s_min = more.one_in(2) ? 20 : 600;
+    options.tick_min = second;
+    options.tick_max = day != 0 ? 60 * minute : 10 * minute;
     // A large wave is about what many jobs do to one orchestrator; what a copy goes through is what
     // small waves are about. So its copies are small, and quiet most of the time.
     if (jobs > 200) {
@@ -50,6 +52,7 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
         options.blocks = 4 + options.blocks % 4;
         options.churn_every = std::max(options.churn_every, 10 * minute);
         options.idle_pause_ms = std::max<std::int64_t>(options.idle_pause_ms, 120'000);
+        options.tick_min = 5 * second;
     }
     if (faults == FaultProfile::none) {
         options.fault_count = 0;
@@ -66,7 +69,8 @@ std::string Options::text() const {
         << wave_time / minute << " min, a burst of writes every " << churn_every / second
         << " s, latency up to " << weather.latency_max << " us, " << weather.bytes_per_s
         << " bytes/s, sync up to " << sync_time_max << " us, disk calls up to " << io_time_max
-        << " us, idle pause " << idle_pause_ms << " ms" << (shuffle ? ", threads shuffled" : "");
+        << " us, idle pause " << idle_pause_ms << " ms, agents tick after " << tick_min / second
+        << " to " << tick_max / second << " s" << (shuffle ? ", threads shuffled" : "");
     if (mischief != 0) out << ", mischief in one look of " << mischief;
     return out.str();
 }

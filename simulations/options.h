@@ -38,6 +38,8 @@ struct Options {
     bool shuffle = false;        ///< which ready thread runs is drawn
     std::uint32_t mischief = 0;  ///< operators do something odd in one look of so many; 0: never
     std::int64_t idle_pause_ms = 0;
+    Micros tick_min = 0;  ///< of agents, after something happened
+    Micros tick_max = 0;  ///< while nothing does
     /// Users write while one in so many reads of the source is under way; 0: never.
     std::uint32_t race_one_in = 0;
     std::uint32_t outage_s_min = 0;  ///< of the outages that jobs allow

@@ -150,7 +150,8 @@ void World::build_job(std::uint32_t index) {
     AgentOptions agent;
     agent.server = server_name;
     agent.pacing = {options.idle_pause_ms, 3'600'000, 3'600'000};
-    if (options.day != 0) agent.tick_max = 60 * minute;
+    agent.tick_min = options.tick_min;
+    agent.tick_max = options.tick_max;
     agent.name = source;
     job.source = std::make_unique<AgentHost>(*job.source_machine, network, agent, own.next());
     agent.name = target;
