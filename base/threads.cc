@@ -43,7 +43,7 @@ void Thread::join() {
 }
 
 void sleep_ms(std::int64_t ms) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(ms));
+    std::this_thread::sleep_until(std::chrono::steady_clock::now() + std::chrono::milliseconds(ms));
 }
 
 SteadyMillis monotonic_ms() {
