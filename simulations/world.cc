@@ -149,7 +149,8 @@ void World::build_job(std::uint32_t index) {
     }
     AgentOptions agent;
     agent.server = server_name;
-    agent.pacing = {options.idle_pause_ms, 3'600'000, 3'600'000};
+    // A target gives a source up that was silent for an hour.
+    agent.pacing = {options.idle_pause_ms, 3'600'000, 1'500'000};
     agent.tick_min = options.tick_min;
     agent.tick_max = options.tick_max;
     agent.name = source;
