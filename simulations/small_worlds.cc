@@ -15,6 +15,7 @@ namespace {
 using statemachine::Phase;
 
 constexpr Micros second = 1'000'000;
+constexpr const char* disk_gone = "source_disk_gone";
 constexpr Micros cut_time = 30 * second;
 constexpr Micros repair_time = 90 * second;  ///< of a cut, a reboot, a restart
 constexpr const char* loss = "I accept that what the target took is lost";
@@ -67,6 +68,7 @@ Strike drawn(FaultKind kind) {
     return [kind](World& world) {
         Fault fault;
         fault.kind = kind;
+        fault.lasts = cut_time;
         inject(world, fault);
     };
 }
@@ -145,6 +147,7 @@ Strike wish_at_once(const std::string& action) {
 std::optional<Strike> find_strike(const std::string& name) {
     for (const auto& each : strikes())
         if (each.first == name) return each.second;
+    if (name == disk_gone) return drawn(FaultKind::disk_vanishes);
     constexpr std::string_view prefix = "operator_";
     const std::string action = name.starts_with(prefix) ? name.substr(prefix.size()) : "";
     if (!wish_named(action, {})) return std::nullopt;
@@ -296,6 +299,7 @@ class Search {
                timed("crashes x lost messages", [this] { return crash_and_lose(); }) &&
                timed("one strike at a boundary", [this] { return strike_once(); }) &&
                timed("one more command at a boundary", [this] { return wish_anywhere(); }) &&
+               timed("a disk gone, then a preflight", [this] { return lose_disk(); }) &&
                timed("one party killed at a step", [this] { return kill_at_steps(); }) &&
                timed("two strikes at boundaries", [this] { return strike_twice(); });
     }
@@ -401,6 +405,16 @@ class Search {
             for (std::uint64_t n = 1; n <= known->facts; ++n)
                 for (const std::string& action : actions())
                     if (!with(*known, {{"operator_" + action, n}})) return false;
+        return true;
+    }
+
+    /// What a preflight finds when something changed since the last.
+    [[nodiscard]] bool lose_disk() {
+        for (const Known& known : known_) {
+            if (known.small.history.empty() || known.small.history.front() != "preflight") continue;
+            for (std::uint64_t n = 1; n <= known.facts; ++n)
+                if (!with(known, {{disk_gone, n}})) return false;
+        }
         return true;
     }
 
