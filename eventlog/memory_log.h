@@ -8,7 +8,6 @@
 
 #include <map>
 #include <optional>
-#include <unordered_map>
 #include <vector>
 
 namespace drover::eventlog {
@@ -18,11 +17,6 @@ enum class AppendFault : std::uint8_t {
     conflict,            ///< refused, nothing written
     indeterminate_lost,  ///< indeterminate, and a restart finds nothing of it
     indeterminate_kept   ///< indeterminate, and a restart finds all of it
-};
-
-/// Ids are random: any of their bits will do.
-struct UuidHash {
-    std::size_t operator()(const Uuid& id) const { return get_u64(id.view(), 0); }
 };
 
 class MemoryLog final : public EventLog {
@@ -65,7 +59,7 @@ class MemoryLog final : public EventLog {
     Heads heads_;
     std::vector<Record> records_;
     std::map<StreamId, std::vector<Seq>> streams_;
-    std::unordered_map<Uuid, CommandAnswer, UuidHash> answers_;  ///< never walked
+    std::map<Uuid, CommandAnswer> answers_;
     std::optional<AppendFault> fault_;
     std::optional<Error> stopped_;
     std::uint64_t free_bytes_ = UINT64_MAX;

@@ -11,6 +11,11 @@
 
 namespace drover::sim {
 
+/// Ids are random: any of their bits will do.
+struct UuidHash {
+    std::size_t operator()(const Uuid& id) const { return get_u64(id.view(), 0); }
+};
+
 class Invariants {
   public:
     explicit Invariants(World& world)
@@ -53,13 +58,13 @@ class Invariants {
     World& world_;
     eventlog::Seq last_seq_ = 0;
     /// Command ids whose facts are complete: none may come again.
-    std::unordered_set<Uuid, eventlog::UuidHash> commands_;
+    std::unordered_set<Uuid, UuidHash> commands_;
     Uuid last_command_;
     eventlog::Epoch last_epoch_ = 0;
     /// Outcomes that nobody has acknowledged yet, by report.
     std::map<Uuid, Report> reports_;
     /// Reports that said that a source is in service.
-    std::unordered_set<Uuid, eventlog::UuidHash> claims_;
+    std::unordered_set<Uuid, UuidHash> claims_;
     /// What each agent reported as done, and under which report.
     std::map<std::pair<std::string, EffectId>, Uuid> outcomes_;
 };
