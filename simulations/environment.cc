@@ -15,8 +15,11 @@ std::pair<typename Map::iterator, typename Map::iterator> below(Map& map, const 
 }  // namespace
 
 Files::Tree& Files::of(std::string_view path) {
-    const std::size_t end = path.find('/', 1);
-    return trees_[std::string(path.substr(0, end))];
+    const std::string_view machine = path.substr(0, path.find('/', 1));
+    if (last_tree_ != nullptr && machine == last_) return *last_tree_;
+    last_ = machine;
+    last_tree_ = &trees_[last_];
+    return *last_tree_;
 }
 
 File* Files::find(const std::string& path) {

@@ -45,6 +45,9 @@ class Files {
 
   private:
     std::unordered_map<std::string, Tree> trees_;  ///< by machine; never walked
+    /// The one that was asked for last, and often is again.
+    std::string last_;
+    Tree* last_tree_ = nullptr;
 };
 
 class Environment {

@@ -107,6 +107,9 @@ std::vector<Fault> draw_faults(const Options& options) {
         fault.job = static_cast<std::uint32_t>(dice.below(options.jobs));
         fault.number = dice.next();
         if (hits_all(fault.kind) && ++for_all > for_all_max) continue;
+        // Meanwhile two thousand agents dial in vain: long outages are for small waves.
+        if (hits_all(fault.kind) && options.jobs > 200)
+            fault.lasts = std::min<Micros>(fault.lasts, 60 * second);
         faults.push_back(fault);
     }
     std::stable_sort(faults.begin(), faults.end(),
