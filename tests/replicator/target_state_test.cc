@@ -254,7 +254,7 @@ TEST_CASE("target state: no block is overwritten that the file vouches for") {
         };
         REQUIRE(ok(bench.frame(block, 1, 0x33)));
         CHECK(seen);
-        bench.look = nullptr;
+        bench.look = [] {};
     }
     SECTION("or the frame is refused, now and until the file is known") {
         const auto obstacle = bench.directory.path() / "checkpoint.new";
