@@ -1,9 +1,9 @@
 // Agents: tokens, enrolment, who is there.
 #include "base/sha256.h"
+#include "history/time_text.h"
 #include "orchestrator/api_call.h"
 #include "orchestrator/http_json.h"
 #include "orchestrator/job_json.h"
-#include "orchestrator/time_text.h"
 
 #include <boost/json/array.hpp>
 

@@ -1,9 +1,9 @@
 // The system itself: ready, events, audit, replay, bundle, metrics.
 #include "eventlog/audit.h"
+#include "history/time_text.h"
 #include "orchestrator/api_call.h"
 #include "orchestrator/job_json.h"
 #include "orchestrator/metrics.h"
-#include "orchestrator/time_text.h"
 #include "statemachine/evolve.h"
 
 #include <algorithm>

@@ -1,11 +1,11 @@
 // Small values with a form of their own: times, stored facts, answers, configuration.
 #include "base/file.h"
+#include "history/system_fact.h"
+#include "history/time_text.h"
 #include "orchestrator/answer.h"
 #include "orchestrator/config.h"
 #include "orchestrator/enrolment.h"
 #include "orchestrator/problem.h"
-#include "orchestrator/system_fact.h"
-#include "orchestrator/time_text.h"
 #include "show_results.h"
 
 #include <catch2/catch.hpp>
@@ -13,6 +13,8 @@
 #include <unistd.h>
 
 namespace drover::orchestrator::testing {
+
+using namespace history;
 
 namespace {
 

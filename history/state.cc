@@ -1,10 +1,10 @@
-#include "orchestrator/state.h"
+#include "history/state.h"
 
 #include "base/assert.h"
 #include "statemachine/codec.h"
 #include "statemachine/evolve.h"
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 namespace {
 
@@ -98,4 +98,4 @@ Result<State> replay(const eventlog::EventLog& log) {
     return state;
 }
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

@@ -17,7 +17,7 @@
 #include <variant>
 #include <vector>
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 /// System stream. One per start; `epoch` is what was raised for it.
 struct OrchestratorStarted {
@@ -85,4 +85,4 @@ enum class SystemKind : std::uint16_t {
 [[nodiscard]] eventlog::StreamId stream_of(const SystemFact& fact);
 [[nodiscard]] eventlog::StreamId agent_stream(std::string_view agent);
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

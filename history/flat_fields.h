@@ -9,7 +9,7 @@
 #include <string_view>
 #include <vector>
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 class FieldWriter {
   public:
@@ -52,4 +52,4 @@ class FieldReader {
     bool ok_ = true;
 };
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

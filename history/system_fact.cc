@@ -1,10 +1,10 @@
-#include "orchestrator/system_fact.h"
+#include "history/system_fact.h"
 
 #include "base/assert.h"
 #include "base/sha256.h"
-#include "orchestrator/flat_fields.h"
+#include "history/flat_fields.h"
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 namespace {
 
@@ -144,4 +144,4 @@ eventlog::StreamId stream_of(const SystemFact& fact) {
     return {};
 }
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

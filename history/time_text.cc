@@ -1,10 +1,10 @@
-#include "orchestrator/time_text.h"
+#include "history/time_text.h"
 
 #include <array>
 #include <chrono>
 #include <cstdio>
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 namespace {
 
@@ -107,4 +107,4 @@ std::optional<WallMicros> micros_from_rfc3339(std::string_view text) {
     return (day_seconds + time_seconds - *offset) * micros_per_second + *fraction;
 }
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

@@ -1,10 +1,10 @@
-#include "orchestrator/registry.h"
+#include "history/registry.h"
 
 #include "base/mutation.h"
 
 #include <algorithm>
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 namespace {
 
@@ -114,4 +114,4 @@ void evolve(Registry& registry, const SystemFact& fact, WallMicros wall_micros) 
     }
 }
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

@@ -1,8 +1,8 @@
-#include "orchestrator/flat_fields.h"
+#include "history/flat_fields.h"
 
 #include "base/assert.h"
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 FieldWriter& FieldWriter::bytes(ByteView value) {
     DROVER_ASSERT(value.size() <= UINT32_MAX);
@@ -59,4 +59,4 @@ std::vector<std::string> FieldReader::texts() {
     return values;
 }
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 /// "2026-11-23T02:10:00.123456Z"
 [[nodiscard]] std::string rfc3339(WallMicros micros);
@@ -17,4 +17,4 @@ namespace drover::orchestrator {
 /// something else on every host.
 [[nodiscard]] std::optional<WallMicros> micros_from_rfc3339(std::string_view text);
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

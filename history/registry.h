@@ -5,7 +5,7 @@
 /// under the same name (a cloned machine) is refused until the name is enrolled again.
 #pragma once
 
-#include "orchestrator/system_fact.h"
+#include "history/system_fact.h"
 #include "schemas/session.h"
 
 #include <map>
@@ -13,7 +13,7 @@
 #include <variant>
 #include <vector>
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 struct AgentEntry {
     WallMicros enrolled_micros = 0;
@@ -77,4 +77,4 @@ constexpr std::size_t tokens_open_max = 10'000;
 /// The only way the registry changes, live and on replay.
 void evolve(Registry& registry, const SystemFact& fact, WallMicros wall_micros);
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history

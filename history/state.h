@@ -5,7 +5,7 @@
 #pragma once
 
 #include "eventlog/log.h"
-#include "orchestrator/registry.h"
+#include "history/registry.h"
 #include "statemachine/job.h"
 
 #include <map>
@@ -14,7 +14,7 @@
 #include <variant>
 #include <vector>
 
-namespace drover::orchestrator {
+namespace drover::history {
 
 struct LastRejection {
     statemachine::CommandRejected rejected;
@@ -61,4 +61,4 @@ void apply(State& state, const eventlog::Record& record, const Fact& fact);
 /// The state after all events of `log`.
 [[nodiscard]] Result<State> replay(const eventlog::EventLog& log);
 
-}  // namespace drover::orchestrator
+}  // namespace drover::history
