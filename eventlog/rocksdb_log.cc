@@ -1,5 +1,6 @@
 #include "eventlog/rocksdb_log.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "eventlog/ballast.h"
 #include "eventlog/chain.h"
@@ -141,7 +142,9 @@ Result<> RocksDbLog::store_batch(const AppendResult& planned, std::span<const Ap
     head.seq = planned.records.back().seq;
     head.hash = planned.records.back().hash;
     puts.push_back(meta_put(head, answers));
+    DROVER_CRASH_POINT("log.before_store");
     TRY_VOID(store_->write(puts));
+    DROVER_CRASH_POINT("log.stored");
     for (const Record& record : planned.records) heads_.advance(record);
     answers_ = answers;
     return {};
@@ -233,18 +236,23 @@ Result<Epoch> RocksDbLog::raise_epoch(WallMicros now_micros) {
     Head head = heads_.head();
     ++head.epoch;
     const std::array puts{meta_put(head, answers_)};
+    DROVER_CRASH_POINT("epoch.before_store");
     if (auto stored = store_->write(puts); !stored) return stop("log_write_failed", stored.error());
+    DROVER_CRASH_POINT("epoch.stored");
     heads_.set_epoch(head.epoch);
     head_synced_at_ = now_micros;
     TRY_VOID(sync_head());
+    DROVER_CRASH_POINT("epoch.head_synced");
     return head.epoch;
 }
 
 Result<> RocksDbLog::sync_head() {
     TRY_VOID(usable());
     if (head_file_.says(heads_.head())) return {};
+    DROVER_CRASH_POINT("head.before_sync");
     if (auto written = head_file_.write(heads_.head()); !written)
         return stop("head_sync_failed", written.error());
+    DROVER_CRASH_POINT("head.synced");
     return {};
 }
 
@@ -328,15 +336,18 @@ Result<std::unique_ptr<EventLog>> try_open(const std::filesystem::path& director
     TRY(OwnerFile owner, OwnerFile::acquire(paths.owner));
     TRY(const auto head_slot, HeadFile::read(paths.head));
     TRY(Survey surveyed, examine(paths, directory, head_slot));
+    DROVER_CRASH_POINT("open.surveyed");
     TRY_VOID(check_space(directory, paths.database));
     auto store = RocksStore::open(paths.database, RocksStore::Access::read_write);
     if (!store) return refusal(store.error(), directory, head_slot);
+    DROVER_CRASH_POINT("open.database_opened");
     TRY(HeadFile head_file, HeadFile::open(paths.head));
     auto log = std::make_unique<RocksDbLog>(std::move(owner), directory, std::move(*store),
                                             std::move(head_file), std::move(surveyed));
     // The log may be ahead by what came after the last head sync; from here on it must not be
     // shorter.
     TRY_VOID(log->sync_head());
+    DROVER_CRASH_POINT("open.head_synced");
     return std::unique_ptr<EventLog>(std::move(log));
 }
 
@@ -350,7 +361,9 @@ Result<> build_log(const LogPaths& paths, const Uuid& lineage) {
     std::error_code failure;
     std::filesystem::remove_all(paths.unfinished_database, failure);
     if (failure) return errno_error(failure.value(), "remove", paths.unfinished_database.native());
+    DROVER_CRASH_POINT("create.before_head_file");
     TRY_VOID(HeadFile::create(paths.head, lineage));
+    DROVER_CRASH_POINT("create.head_file_made");
     {
         TRY(auto store, RocksStore::create(paths.unfinished_database));
         LogMeta meta;
@@ -359,8 +372,10 @@ Result<> build_log(const LogPaths& paths, const Uuid& lineage) {
         TRY_VOID(store->write(puts));
     }
     // The rename makes it a log; whatever came before may be begun again.
+    DROVER_CRASH_POINT("create.database_made");
     std::filesystem::rename(paths.unfinished_database, paths.database, failure);
     if (failure) return errno_error(failure.value(), "rename", paths.database.native());
+    DROVER_CRASH_POINT("create.database_renamed");
     return sync_directory(paths.database.parent_path());
 }
 
@@ -391,10 +406,12 @@ Result<std::unique_ptr<EventLog>> open_rocksdb_log(const std::filesystem::path& 
         return try_open(directory);
     }
     if (!log) return log;
+    DROVER_CRASH_POINT("open.before_ballast");
     auto kept = keep_ballast(paths.ballast, options.ballast_bytes);
     if (!kept || (!*kept && options.ballast_bytes > 0))
         log::warn("eventlog", "no ballast file: too little space on the volume",
                   "dir=" + directory.native());
+    DROVER_CRASH_POINT("open.ballast_kept");
     return log;
 }
 

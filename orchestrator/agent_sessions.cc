@@ -1,5 +1,6 @@
 #include "orchestrator/agent_sessions.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mutation.h"
 #include "base/sha256.h"
@@ -190,6 +191,7 @@ bool AgentSessions::admit(ConnectionId id, const wire::OrchestratorStep& step, c
     }
     const bool is_bound = registry.agents.at(hello.agent).described.has_value();
     if (!is_bound) peers_.at(id).unbound = step;
+    DROVER_CRASH_POINT("session.admitted");
     if (!facts->empty()) describe(id, wish);
     return is_bound;
 }
@@ -235,6 +237,7 @@ void AgentSessions::bound(ConnectionId id, const Result<Answer>& answer) {
     if (peer == peers_.end()) return;
     const auto held = std::exchange(peer->second.unbound, std::nullopt);
     if (answer) {
+        DROVER_CRASH_POINT("session.described");
         if (held) perform(id, *held, now_);
         return;
     }
@@ -245,6 +248,7 @@ void AgentSessions::bound(ConnectionId id, const Result<Answer>& answer) {
 }
 
 void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& now) {
+    DROVER_CRASH_POINT("session.before_welcome");
     Presence& there = presences_[hello.agent];
     there.connection = id;
     there.address = peers_.at(id).address;
@@ -252,6 +256,7 @@ void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& n
     log::info("agents", "connected", agent_context(hello.agent) + " address=" + there.address);
     dispatcher_.agent_connected(hello.agent);
     for (const JobId& job : engine_.state().jobs_with(hello.agent)) reconcile_links(job, now);
+    DROVER_CRASH_POINT("session.welcomed");
 }
 
 bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) const {
@@ -284,6 +289,7 @@ void AgentSessions::take_report(ConnectionId id, const Report& report) {
                          "the agent keeps them", "none: the agent sends them again"));
         return;
     }
+    DROVER_CRASH_POINT("report.received");
     peer.waiting[report.report_id] = report;
     if (DROVER_MUTANT("report_acked_early"))
         apply(id, peer.session.acknowledge(report.report_id, now_.steady_ms), now_);
@@ -338,8 +344,10 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
         log::warn("agents", "a report is of no use: " + answer->rejected->detail,
                   agent_context(peer->second.agent));
     }
+    DROVER_CRASH_POINT("report.before_acknowledge");
     peer->second.waiting.erase(report_id);
     apply(id, peer->second.session.acknowledge(report_id, now_.steady_ms), now_);
+    DROVER_CRASH_POINT("report.acknowledged");
 }
 
 void AgentSessions::take_progress(const Peer& peer, const Progress& progress, const Moment& now) {
@@ -392,6 +400,7 @@ bool AgentSessions::reconcile_side(const JobEntry& entry, Side side, const Momen
     command.command.command_id = random_.uuid();
     command.command.actor = "system";
     command.command.wish = statemachine::LinkChanged{side, is};
+    DROVER_CRASH_POINT("session.before_link_change");
     engine_.submit({std::move(command), Hash{}}, [](const Result<Answer>& answer) {
         // Level-triggered: whatever it was, the next tick compares again.
         if (!answer) log::debug("agents", "a link change waits: " + answer.error().text());

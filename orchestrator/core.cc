@@ -1,5 +1,6 @@
 #include "orchestrator/core.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mutation.h"
 
@@ -25,10 +26,12 @@ Result<std::unique_ptr<Core>> Core::start(CoreParts parts, const Moment& now) {
         if (!entry.illegal) continue;
         log::error("core", "a job is left alone: " + entry.illegal->text(), "job=" + uuid_text(id));
     }
+    DROVER_CRASH_POINT("start.replayed");
     // Before anybody can connect: an older process that still lives is refused from here on.
     TRY(const auto epoch, DROVER_MUTANT("epoch_not_raised")
                               ? Result<eventlog::Epoch>(parts.log.head().epoch)
                               : parts.log.raise_epoch(now.wall_micros));
+    DROVER_CRASH_POINT("start.epoch_raised");
     std::unique_ptr<Core> core(new Core(std::move(parts), std::move(state), epoch, now));
     TRY_VOID(
         core->engine_.state_fact(OrchestratorStarted{epoch, software_version}, now.wall_micros));
@@ -49,8 +52,14 @@ Result<> Core::dispatch(const Moment& now) {
     const eventlog::Head head = log_.head();
     TRY(auto actions,
         dispatcher_.step(engine_.state(), {head.lineage, head.epoch, head.seq, head.hash}, now));
-    if (actions.sync_head) TRY_VOID(log_.sync_head());
+    if (actions.sync_head) {
+        DROVER_CRASH_POINT("dispatcher.before_head_sync");
+        TRY_VOID(log_.sync_head());
+        DROVER_CRASH_POINT("dispatcher.head_synced");
+    }
+    if (!actions.send.empty()) DROVER_CRASH_POINT("dispatcher.before_send");
     for (const Send& send : actions.send) sessions_.send(send, now);
+    if (!actions.withdraw.empty()) DROVER_CRASH_POINT("dispatcher.before_withdraw");
     for (const Withdraw& withdraw : actions.withdraw) sessions_.withdraw(withdraw, now);
     for (const EffectId& effect : actions.timers_due) submit_timer(effect);
     return {};
@@ -58,17 +67,22 @@ Result<> Core::dispatch(const Moment& now) {
 
 Result<> Core::tick(const Moment& now) {
     sessions_.tick(now);
+    DROVER_CRASH_POINT("tick.before_head_sync");
     // The log syncs its head with appends; this is for the time after the last one.
-    return log_.sync_head();
+    TRY_VOID(log_.sync_head());
+    DROVER_CRASH_POINT("tick.head_synced");
+    return {};
 }
 
 void Core::submit_timer(const EffectId& effect) {
+    DROVER_CRASH_POINT("timer.before_submit");
     JobCommand command;
     command.job = effect.job;
     command.command.command_id = random_.uuid();
     command.command.actor = "timer";
     command.command.wish = statemachine::TimerElapsed{effect};
     engine_.submit({std::move(command), Hash{}}, [](const Result<Answer>& answer) {
+        DROVER_CRASH_POINT("timer.decided");
         // The dispatcher submits it again while it is outstanding.
         if (!answer) log::warn("core", "a timer waits: " + answer.error().text());
     });

@@ -1,6 +1,7 @@
 #include "orchestrator/engine.h"
 
 #include "base/assert.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mutation.h"
 #include "orchestrator/engine_batch.h"
@@ -179,6 +180,7 @@ Result<> Engine::step(WallMicros now) {
     const bool answers_early = DROVER_MUTANT("answer_before_append");
     if (!answers_early) TRY_VOID(commit(batch));
     for (auto& [completion, outcome] : batch.outcomes) completion(outcome);
+    DROVER_CRASH_POINT("engine.answered");
     if (answers_early) TRY_VOID(commit(batch));
     return {};
 }
@@ -373,7 +375,9 @@ std::vector<statemachine::Event> Engine::rejection_events(const statemachine::Jo
 
 Result<> Engine::commit(Batch& batch) {
     if (batch.appends.empty()) return {};
+    DROVER_CRASH_POINT("engine.before_append");
     auto result = log_.append(batch.appends, epoch_, batch.now);
+    DROVER_CRASH_POINT("engine.appended");
     if (result.outcome == eventlog::AppendOutcome::indeterminate &&
         DROVER_MUTANT("unclear_append_ignored"))
         result.outcome = eventlog::AppendOutcome::invalid;
@@ -393,6 +397,7 @@ Result<> Engine::commit(Batch& batch) {
     DROVER_ASSERT(result.records.size() == batch.events);
     ++counters_.appends;
     for (const eventlog::Record& record : result.records) TRY_VOID(publish(record));
+    DROVER_CRASH_POINT("engine.published");
     return {};
 }
 
@@ -413,7 +418,9 @@ Result<> Engine::state_fact(const SystemFact& fact, WallMicros now) {
     event.actor = "system";
     event.payload = encode_fact(fact);
     append.events.push_back(std::move(event));
+    DROVER_CRASH_POINT("engine.before_own_fact");
     const auto result = log_.append({&append, 1}, epoch_, now);
+    DROVER_CRASH_POINT("engine.own_fact_appended");
     if (result.outcome != eventlog::AppendOutcome::ok) return result.error;
     for (const eventlog::Record& record : result.records) TRY_VOID(publish(record));
     return {};

@@ -1,5 +1,6 @@
 #include "orchestrator/server.h"
 
+#include "base/crash_point.h"
 #include "eventlog/rocksdb_log.h"
 #include "orchestrator/agent_links.h"
 #include "orchestrator/api.h"
@@ -36,7 +37,9 @@ class Server {
 
     Result<> run() {
         TRY_VOID(start_core());
+        DROVER_CRASH_POINT("start.core_started");
         TRY_VOID(listen());
+        DROVER_CRASH_POINT("start.listening");
         wait_for_signal();
         tick();
         std::fprintf(stderr, "droverd ready: https %u, agents %u, epoch %u\n",
@@ -44,7 +47,10 @@ class Server {
                      unsigned{core_->engine().epoch()});
         io_.run();
         if (failure_) return *failure_;
-        return log_->sync_head();
+        DROVER_CRASH_POINT("stop.before_head_sync");
+        TRY_VOID(log_->sync_head());
+        DROVER_CRASH_POINT("stop.head_synced");
+        return {};
     }
 
   private:
@@ -71,6 +77,7 @@ class Server {
                                          secrets_.server.certificate_pem, secrets_.server.key_pem};
         TRY(links_, listen_agents({io_, *core_, clock_, [this] { schedule_turn(); }}, identity,
                                   config_.agents.host, config_.agents.port));
+        DROVER_CRASH_POINT("start.agents_may_connect");
         HttpApplication application{[this](const HttpRequest& head) { return api_->admit(head); },
                                     [this](const HttpRequest& request, Respond respond) {
                                         api_->handle(request, std::move(respond));
@@ -110,7 +117,11 @@ class Server {
         const eventlog::Seq before = core_->state().seq;
         const auto turned = core_->turn(now());
         if (!turned) return fail(turned.error());
-        links_->deliver(core_->sessions().take_outbox());
+        Outbox outbox = core_->sessions().take_outbox();
+        const bool is_heard = !outbox.send.empty();
+        if (is_heard) DROVER_CRASH_POINT("server.before_deliver");
+        links_->deliver(std::move(outbox));
+        if (is_heard) DROVER_CRASH_POINT("server.delivered");
         if (core_->state().seq != before) http_->notify();
         if (turned->more) schedule_turn();
     }
@@ -145,8 +156,10 @@ class Server {
 
 Result<> run_server(const std::filesystem::path& state, const Config& config) {
     TRY(const auto secrets, load_secrets(state));
+    DROVER_CRASH_POINT("start.secrets_loaded");
     TRY(auto log,
         eventlog::open_rocksdb_log(log_directory(state), {.ballast_bytes = config.ballast_bytes}));
+    DROVER_CRASH_POINT("start.log_opened");
     Server server(secrets, config, std::move(log));
     return server.run();
 }

@@ -1,5 +1,6 @@
 #include "orchestrator/setup.h"
 
+#include "base/crash_point.h"
 #include "base/file.h"
 #include "eventlog/rocksdb_log.h"
 #include "orchestrator/enrolment.h"
@@ -21,6 +22,7 @@ Result<> write_text(const fs::path& path, const std::string& text, unsigned mode
 Result<> write_pair(const fs::path& directory, const std::string& name,
                     const wire::KeyAndCertificate& pair) {
     TRY_VOID(write_text(directory / (name + ".key"), pair.key_pem, secret_mode));
+    DROVER_CRASH_POINT("init.key_without_certificate");
     return write_text(directory / (name + ".crt"), pair.certificate_pem, public_mode);
 }
 
@@ -78,20 +80,28 @@ Result<Initialised> initialise_state(const fs::path& directory,
     TRY_VOID(check_hosts(hosts));
     TRY_VOID(refuse_used(directory));
     TRY_VOID(make_directory_durably(directory));
+    DROVER_CRASH_POINT("init.directory_made");
     TRY(const auto authority, wire::create_authority("drover authority", now));
     TRY(const auto server, wire::issue_server(authority, hosts, now));
     TRY(const auto ticket, wire::make_signing_key());
     const std::string api_token = "drover_api_" + random.secret().hex();
     TRY_VOID(write_pair(directory, "authority", authority));
+    DROVER_CRASH_POINT("init.authority_written");
     TRY_VOID(write_pair(directory, "server", server));
+    DROVER_CRASH_POINT("init.server_written");
     TRY_VOID(write_text(directory / "ticket.key", ticket.key_pem, secret_mode));
     TRY_VOID(write_text(directory / "ticket.pub", ticket.public_pem, public_mode));
+    DROVER_CRASH_POINT("init.ticket_written");
     TRY_VOID(write_text(directory / "tokens.key", random.secret().hex() + "\n", secret_mode));
+    DROVER_CRASH_POINT("init.token_key_written");
     TRY_VOID(write_text(directory / "api-token", api_token + "\n", secret_mode));
+    DROVER_CRASH_POINT("init.api_token_written");
     TRY_VOID(
         write_text(directory / "api-token.hash", token_hash(api_token).hex() + "\n", secret_mode));
+    DROVER_CRASH_POINT("init.api_token_hash_written");
     // Last: a directory without a log cannot run, so a half-made one is never used.
     TRY_VOID(eventlog::create_rocksdb_log(log_directory(directory), random.uuid()));
+    DROVER_CRASH_POINT("init.log_made");
     TRY(const auto pin, wire::fingerprint(authority.certificate_pem));
     return Initialised{pin, directory / "api-token"};
 }
