@@ -305,9 +305,12 @@ Error log_missing(const LogPaths& paths, const std::filesystem::path& directory)
                      "; keep this directory unchanged");
 }
 
-bool is_there(const std::filesystem::path& path) {
+/// "Cannot tell" must not look like "no": a creation would write over the head file of a log.
+Result<bool> is_there(const std::filesystem::path& path) {
     std::error_code failure;
-    return std::filesystem::exists(path, failure);
+    const bool there = std::filesystem::exists(path, failure);
+    if (failure) return errno_error(failure.value(), "look at", path.native());
+    return there;
 }
 
 /// RocksDB copies its write-ahead log into tables when it opens for writing. It may abort instead
@@ -332,7 +335,8 @@ Result<> check_space(const std::filesystem::path& directory,
 
 Result<std::unique_ptr<EventLog>> try_open(const std::filesystem::path& directory) {
     const LogPaths paths(directory);
-    if (!is_there(paths.database)) return log_missing(paths, directory);
+    TRY(const bool present, is_there(paths.database));
+    if (!present) return log_missing(paths, directory);
     TRY(OwnerFile owner, OwnerFile::acquire(paths.owner));
     TRY(const auto head_slot, HeadFile::read(paths.head));
     TRY(Survey surveyed, examine(paths, directory, head_slot));
@@ -383,10 +387,14 @@ Result<> build_log(const LogPaths& paths, const Uuid& lineage) {
 
 Result<> create_rocksdb_log(const std::filesystem::path& directory, const Uuid& lineage) {
     const LogPaths paths(directory);
-    if (!is_there(directory)) TRY_VOID(make_directory_durably(directory));
+    TRY(const bool made, is_there(directory));
+    // Also when it is there: the attempt that made it may have failed before it was synced.
+    const auto parent = directory.has_parent_path() ? directory.parent_path() : ".";
+    TRY_VOID(made ? sync_directory(parent) : make_directory_durably(directory));
     TRY(const OwnerFile owner, OwnerFile::acquire(paths.owner));
     TRY(const auto head_slot, HeadFile::read(paths.head));
-    if (is_there(paths.database) || (head_slot && head_slot->seq > 0))
+    TRY(const bool present, is_there(paths.database));
+    if (present || (head_slot && head_slot->seq > 0))
         return Error(Errc::conflict, "log_exists",
                      directory.native() + " holds a log, or the rest of one", "nothing was touched",
                      "open it, or name an empty directory");
