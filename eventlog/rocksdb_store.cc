@@ -72,13 +72,13 @@ class Diary final : public rocksdb::Logger {
   public:
     explicit Diary(RocksStore::Access access)
         : rocksdb::Logger(access == RocksStore::Access::read_write
-                              ? rocksdb::InfoLogLevel::WARN_LEVEL
+                              ? rocksdb::InfoLogLevel::ERROR_LEVEL
                               : rocksdb::InfoLogLevel::NUM_INFO_LOG_LEVELS) {}
 
     void Logv(const char* format, va_list arguments) override {
         std::array<char, diary_line_bytes_max> line{};
         std::vsnprintf(line.data(), line.size(), format, arguments);
-        log::warn("rocksdb", line.data());
+        log::error("rocksdb", line.data());
     }
 
     void Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) override {
@@ -175,6 +175,8 @@ struct RocksStore::State {
         options.create_if_missing = create;
         options.create_missing_column_families = create;
         options.error_if_exists = create;
+        // It would complain that the directory is not there yet.
+        if (create) options.info_log->SetInfoLogLevel(rocksdb::InfoLogLevel::NUM_INFO_LOG_LEVELS);
         if (torn_tail) options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
         rocksdb::DB* opened = nullptr;
         const auto status =
