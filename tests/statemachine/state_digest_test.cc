@@ -1,0 +1,61 @@
+// The digest of a state: frozen, and of everything in it but what only the log knows.
+#include "statemachine/state_digest.h"
+
+#include "base/sha256.h"
+#include "samples.h"
+#include "scenario.h"
+
+#include <catch2/catch.hpp>
+
+namespace drover::statemachine::testing {
+namespace {
+
+/// A state with no optional left empty, so that the form of every field is under the digest.
+Job full_job() {
+    Job job = at(Phase::holding).job();
+    job.pause_reason = "lunch";
+    job.parked = ParkedState{EffectKind::drain, Error(Errc::io, "broke", "it", "all", "look"), 5};
+    job.quarantined = "why";
+    job.findings = {{Severity::warning, "id", "object", "detail", "next"}};
+    job.generation_lost = "reboot";
+    job.repair = {{1, 2, 3}};
+    job.rollback = RollbackStarted{RollbackMode::keep, "ann", "operator", "yes"};
+    job.release_pending = bytes_of<FenceToken>(7);
+    job.reconciling = Reconciling{7, 8, {}};
+    job.reconciling->worlds[0] = JobWorld{};
+    job.spec.hooks = {{HookStep::validate, "check"}};
+    return job;
+}
+
+}  // namespace
+
+TEST_CASE("state digest: version 1 does not change") {
+    CHECK(to_hex(sha256(state_bytes_v1(Job{})).view()) == "c89d5978325781bc855d74a7c0215779c61e7a6b7baab732039710fc06021650");
+    CHECK(state_digest(full_job(), 1).value().hex() == "549f29e2d46da09b35a09357d8845a334887f8d24abb1ddde26a498e2fbc1020");
+    CHECK_FALSE(state_digest(Job{}, 0));
+    CHECK_FALSE(state_digest(Job{}, digest_version + 1));
+}
+
+TEST_CASE("state digest: every fact of a life makes another one") {
+    const Job before = at(Phase::holding).job();
+    for (const Event& event : sample_events()) {
+        Job job = before;
+        if (!evolve(job, event, {900, Hash{}, start_micros})) continue;
+        INFO(name_of(kind_of(event)));
+        CHECK(state_digest(job, 1) != state_digest(before, 1));
+    }
+}
+
+TEST_CASE("state digest: an event's own hash is not in it, its place and time are") {
+    const auto after = [](const EventPosition& position) {
+        Job job = at(Phase::holding).job();
+        REQUIRE(evolve(job, Committed{"ann"}, position));
+        return state_digest(job, 1);
+    };
+    const Hash known = bytes_of<Hash>(3);
+    CHECK(after({900, Hash{}, start_micros}) == after({900, known, start_micros}));
+    CHECK(after({900, known, start_micros}) != after({901, known, start_micros}));
+    CHECK(after({900, known, start_micros}) != after({900, known, start_micros + 1}));
+}
+
+}  // namespace drover::statemachine::testing
