@@ -57,6 +57,15 @@ struct Arguments {
     std::string until;
     std::optional<std::uint64_t> timeout_s;
     std::uint64_t from_seq = 0;
+
+    // job at, job diff, job what-if, job compare, replay run
+    std::string at_seq;
+    std::string at_time;
+    std::string from_point;  ///< a sequence number or a time
+    std::string to_point;
+    std::string other_name;
+    std::string file;
+    std::optional<std::uint64_t> until_seq;
 };
 
 /// The options that an action takes beside --reason, --dry-run, --request-id and --if-version.

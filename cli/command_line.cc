@@ -177,6 +177,52 @@ void add_action(const Builder& b, CLI::App* job, const Action& action) {
     }
 }
 
+/// The options of every action: which of them the tried one takes is the server's to say.
+void add_what_if(const Builder& b, CLI::App* job) {
+    Arguments& a = b.arguments;
+    CLI::App* command = add_command(
+        b, job, "what-if", "what a command would do, now or at an earlier point; changes nothing",
+        "job what-if");
+    add_name(b, command, "of the job");
+    std::vector<std::string> names;
+    for (const Action& action : actions()) names.emplace_back(action.name);
+    command->add_option("--command", a.action, "the command, for example cutover")
+        ->required()
+        ->check(CLI::IsMember(names))
+        ->option_text("COMMAND");
+    command->add_option("--at", a.at_seq, "as of this sequence number or time; default: now");
+    command->add_option("--reason", a.reason, "as for the command");
+    command->add_option("--plan-hash", a.plan_hash, "as for arm and cutover");
+    command->add_option("--arm-at", a.at, "as --at of arm");
+    add_duration(command, "--outage-max", "as for arm and cutover", a.outage_max_s);
+    command->add_flag("--pause-before-activate", a.pause_before_activate, "as for arm and cutover");
+    command->add_option("--mode", a.mode, "as for rollback")
+        ->check(CLI::IsMember({"discard", "keep"}));
+    command->add_option("--acknowledge-loss", a.acknowledged_loss, "as for rollback and resync");
+    command->add_option("--confirm", a.confirm, "as for commit; default: the job's name");
+    command->add_option("--how", a.how, "as for confirm-target-stopped");
+    add_unit(command, "--rate", "as for throttle", parse_rate,
+             [&a](std::uint64_t v) { a.rate_bytes_per_s = v; });
+}
+
+void add_past(const Builder& b, CLI::App* job) {
+    Arguments& a = b.arguments;
+    CLI::App* at = add_command(b, job, "at", "a job as it was at an earlier point", "job at");
+    add_name(b, at, "of the job");
+    CLI::Option* seq = at->add_option("--seq", a.at_seq, "sequence number, see job history");
+    at->add_option("--time", a.at_time, "RFC 3339, for example 2026-11-23T02:10:00Z")
+        ->excludes(seq);
+    CLI::App* diff = add_command(b, job, "diff", "what changed between two points", "job diff");
+    add_name(b, diff, "of the job");
+    diff->add_option("--from", a.from_point, "sequence number or time")->required();
+    diff->add_option("--to", a.to_point, "sequence number or time; default: now");
+    add_what_if(b, job);
+    CLI::App* compare =
+        add_command(b, job, "compare", "the first fact that two jobs do not share", "job compare");
+    add_name(b, compare, "of the job");
+    compare->add_option("OTHER", a.other_name, "of the other job")->required();
+}
+
 void add_job(const Builder& b) {
     CLI::App* job = b.app.add_subcommand("job", "move one server");
     job->require_subcommand(1);
@@ -194,6 +240,7 @@ void add_job(const Builder& b) {
     add_name(b,
              add_command(b, job, "why", "what a job waits for, and what is not allowed", "job why"),
              "of the job");
+    add_past(b, job);
     for (const Action& action : actions()) add_action(b, job, action);
 }
 
@@ -227,6 +274,11 @@ void add_rest(const Builder& b) {
     CLI::App* replay = b.app.add_subcommand("replay", "is the state what the log says?");
     replay->require_subcommand(1);
     add_command(b, replay, "check", "rebuild every job from the log and compare", "replay check");
+    CLI::App* run =
+        add_command(b, replay, "run", "rebuild an exported history from its file, without a server",
+                    "replay run");
+    run->add_option("FILE", a.file, "from `drover audit export`")->required();
+    run->add_option("--until", a.until_seq, "stop after this sequence number");
     CLI::App* bundle =
         add_command(b, &b.app, "support-bundle", "one document for a support case, without secrets",
                     "support-bundle");

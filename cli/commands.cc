@@ -180,13 +180,21 @@ struct Command {
     bool takes_name;
 };
 
-constexpr std::array<Command, 13> commands{{{"agent list", agent_list, false},
+ExitCode what_if(const Session& session, const Arguments& arguments) {
+    return job_what_if(session, arguments);
+}
+
+constexpr std::array<Command, 17> commands{{{"agent list", agent_list, false},
                                             {"agent token", agent_token, true},
                                             {"job create", job_create, true},
                                             {"job list", job_list, false},
                                             {"job show", job_show, true},
                                             {"job history", job_history, true},
                                             {"job why", job_why, true},
+                                            {"job at", job_at, true},
+                                            {"job diff", job_diff, true},
+                                            {"job what-if", what_if, true},
+                                            {"job compare", job_compare, true},
                                             {"job watch", watch_job, true},
                                             {"job action", job_action, true},
                                             {"event tail", event_tail, false},

@@ -22,6 +22,14 @@ struct Session {
 /// `drover job watch`: polls the job; facts on stdout, progress on a terminal.
 [[nodiscard]] ExitCode watch_job(const Session& session, const Arguments& arguments);
 
+// past.cc
+[[nodiscard]] ExitCode job_at(const Session& session, const Arguments& arguments);
+[[nodiscard]] ExitCode job_diff(const Session& session, const Arguments& arguments);
+[[nodiscard]] ExitCode job_what_if(const Session& session, Arguments arguments);
+[[nodiscard]] ExitCode job_compare(const Session& session, const Arguments& arguments);
+/// `drover replay run FILE`: needs no server and no session.
+[[nodiscard]] ExitCode replay_run(Console& console, const Arguments& arguments);
+
 /// True if this fact moves a job into this phase.
 [[nodiscard]] bool enters_phase(std::string_view fact, std::string_view phase);
 

@@ -4,6 +4,7 @@
 #include "cli/units.h"
 
 #include <array>
+#include <map>
 
 namespace drover::cli {
 namespace {
@@ -57,8 +58,19 @@ std::string render_jobs(const Json& list) {
 }
 
 std::string render_history(const Json& history) {
-    Table table({"SEQ", "TIME", "EVENT", "BY", "DETAILS"});
-    for (const Json& fact : history["items"].items()) table.add(cells_of(fact));
+    // The cause by name where its event is in sight, and by number in any case.
+    std::map<std::string, std::string> names;
+    Table table({"SEQ", "TIME", "EVENT", "CAUSE", "BY", "DETAILS"});
+    for (const Json& fact : history["items"].items()) {
+        std::vector<std::string> cells = cells_of(fact);
+        const std::string cause = clean(fact["cause"]);
+        const auto named = names.find(cause);
+        std::string link = cause == "0" ? "" : cause;
+        if (named != names.end()) link += " " + named->second;
+        names[cells[0]] = cells[2];
+        cells.insert(cells.begin() + 3, std::move(link));
+        table.add(std::move(cells));
+    }
     return table.str();
 }
 

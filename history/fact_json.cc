@@ -16,13 +16,24 @@ namespace {
 
 json::object fact_data(const SystemFact& fact) {
     if (const auto* started = std::get_if<OrchestratorStarted>(&fact)) {
-        return {{"epoch", started->epoch}, {"software", started->software}};
+        return {{"epoch", started->epoch},
+                {"software", started->software},
+                {"start", uuid_text(started->start)}};
     }
     if (const auto* token = std::get_if<AgentTokenCreated>(&fact)) {
         return {{"agent", token->agent}, {"expires", rfc3339(token->expires_micros)}};
     }
     if (const auto* enrolled = std::get_if<AgentEnrolled>(&fact)) {
         return {{"agent", enrolled->agent}, {"hosts", texts_json(enrolled->hosts)}};
+    }
+    if (const auto* barrier = std::get_if<FormatBarrier>(&fact)) {
+        return {{"min_reader", barrier->min_reader}, {"reason", barrier->reason}};
+    }
+    if (const auto* digest = std::get_if<StateDigest>(&fact)) {
+        return {{"job", uuid_text(digest->job)},
+                {"stream_seq", digest->stream_seq},
+                {"version", digest->version},
+                {"digest", digest->digest.hex()}};
     }
     const auto& described = std::get<AgentDescribed>(fact);
     return {{"agent", described.agent},
@@ -33,7 +44,9 @@ json::object fact_data(const SystemFact& fact) {
             {"capabilities", texts_json(described.capabilities)}};
 }
 
-json::object data_of(const Fact& fact) {
+}  // namespace
+
+json::object data_json(const Fact& fact) {
     if (const auto* system = std::get_if<SystemFact>(&fact)) return fact_data(*system);
     json::error_code error;
     json::value parsed =
@@ -42,8 +55,6 @@ json::object data_of(const Fact& fact) {
     parsed.get_object().erase("event");
     return std::move(parsed.get_object());
 }
-
-}  // namespace
 
 json::array texts_json(const std::vector<std::string>& texts) {
     json::array out;
@@ -69,7 +80,7 @@ json::object record_json(const eventlog::Record& record, const Fact& fact) {
                      {"epoch", record.epoch},
                      {"cause", record.cause},
                      {"hash", record.hash.hex()},
-                     {"data", data_of(fact)}};
+                     {"data", data_json(fact)}};
     if (record.clock_stepped) out["clock_stepped"] = true;
     return out;
 }
@@ -80,7 +91,7 @@ json::object feed_json(const State& state, const eventlog::Record& record, const
                      {"event", to_json(name_of(fact))},
                      {"time", rfc3339(record.wall_micros)},
                      {"by", record.actor},
-                     {"data", data_of(fact)}};
+                     {"data", data_json(fact)}};
     if (record.stream.kind == eventlog::StreamKind::job) {
         const JobEntry* entry = state.find(record.stream.id);
         if (entry) out["job"] = entry->job.spec.name;

@@ -15,6 +15,9 @@ namespace drover::history {
 /// "SourceFenced", "AgentEnrolled".
 [[nodiscard]] std::string_view name_of(const Fact& fact);
 
+/// The fields of a fact.
+[[nodiscard]] boost::json::object data_json(const Fact& fact);
+
 /// One event of a history: place, author and what happened.
 [[nodiscard]] boost::json::object record_json(const eventlog::Record& record, const Fact& fact);
 

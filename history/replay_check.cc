@@ -44,9 +44,9 @@ std::string difference(const JobEntry& live, const JobEntry* rebuilt) {
 
 }  // namespace
 
-ReplayCheck::ReplayCheck(const eventlog::EventLog& log)
+ReplayCheck::ReplayCheck(const eventlog::EventLog& log, const State& live)
     : log_(log) {
-    rebuilt_.lineage = log.head().lineage;
+    rebuilt_.lineage = live.lineage;
 }
 
 Result<bool> ReplayCheck::advance(std::size_t events_max) {

@@ -11,8 +11,8 @@ namespace drover::history {
 
 class ReplayCheck {
   public:
-    /// `log` outlives this.
-    explicit ReplayCheck(const eventlog::EventLog& log);
+    /// `log` outlives this. Of `live` only the lineage with which the log began is looked at.
+    ReplayCheck(const eventlog::EventLog& log, const State& live);
 
     /// Applies at most `events_max` more events; true once the head is reached. Errors: as replay.
     [[nodiscard]] Result<bool> advance(std::size_t events_max);

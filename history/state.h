@@ -26,8 +26,8 @@ struct LastRejection {
 
 struct JobEntry {
     statemachine::Job job;
-    /// The job's history is not legal: it is left alone (no command, no effect) and the others go
-    /// on.
+    /// The job's history is not legal, or led to another state than a StateDigest says: it is left
+    /// alone (no command, no effect) and the others go on.
     std::optional<Error> illegal;
     std::optional<LastRejection> last_rejection;
 
@@ -52,11 +52,27 @@ struct State {
     bool operator==(const State&) const = default;
 };
 
-/// Errors: unsupported ("unknown_event"), corrupt. Either stops a start: no event is ever skipped.
+/// Errors: unsupported ("unknown_event", "format_too_new"), corrupt. Either stops a start: no event
+/// is ever skipped.
 [[nodiscard]] Result<Fact> decode_record_fact(const eventlog::Record& record);
 
-/// Applies the next record. A fact that the job's history does not allow marks that job illegal.
+/// Applies the next event of one job's stream to what is known of that job.
+void apply(JobEntry& entry, const eventlog::Record& record, const statemachine::Event& event);
+
+/// Applies the next record. A fact that the job's history does not allow marks that job illegal,
+/// and so does a digest that is not that of its state.
 void apply(State& state, const eventlog::Record& record, const Fact& fact);
+
+/// The same where events are missing: an export of one job has only those of its stream.
+void apply_with_gaps(State& state, const eventlog::Record& record, const Fact& fact);
+
+/// `error` with the event that it is about.
+[[nodiscard]] Error at_event(eventlog::Seq seq, const Error& error);
+
+/// Applies at most `events_max` of the events that follow `state`. Errors: those of reading and
+/// decoding, with the event that they are about.
+[[nodiscard]] Result<> replay_on(const eventlog::EventLog& log, State& state,
+                                 std::size_t events_max);
 
 /// The state after all events of `log`.
 [[nodiscard]] Result<State> replay(const eventlog::EventLog& log);

@@ -111,12 +111,20 @@ void Api::dispatch(const Call& call, const Respond& respond) {
             return respond(finish(job_history(call)));
         case Endpoint::job_why:
             return respond(finish(job_why(call)));
+        case Endpoint::job_at:
+            return respond(finish(job_at(call)));
+        case Endpoint::job_diff:
+            return respond(finish(job_diff(call)));
+        case Endpoint::what_if:
+            return respond(finish(what_if(call)));
+        case Endpoint::job_compare:
+            return respond(finish(job_compare(call)));
         case Endpoint::events:
             return respond(finish(events(call)));
         case Endpoint::audit_verify:
             return respond(finish(audit_verify()));
         case Endpoint::replay_check:
-            return respond(finish(replay_check()));
+            return replay_check(respond);
         case Endpoint::support_bundle:
             return respond(finish(support_bundle()));
         case Endpoint::metrics:

@@ -170,7 +170,7 @@ void Api::replay_check(const Respond& respond) {
         return;
     }
     check_ = std::make_unique<RunningCheck>(
-        RunningCheck{ReplayCheck(parts_.core.engine().log()), {respond}});
+        RunningCheck{ReplayCheck(parts_.core.engine().log(), parts_.core.state()), {respond}});
     check_slice();
 }
 

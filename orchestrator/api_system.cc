@@ -1,10 +1,9 @@
-// The system itself: ready, events, audit, replay, bundle, metrics.
+// The system itself: ready, events, audit, bundle, metrics.
 #include "eventlog/audit.h"
 #include "history/time_text.h"
 #include "orchestrator/api_call.h"
 #include "orchestrator/job_json.h"
 #include "orchestrator/metrics.h"
-#include "statemachine/evolve.h"
 
 #include <algorithm>
 
@@ -26,16 +25,6 @@ json::object head_json(const eventlog::EventLog& log) {
             {"hash", head.hash.hex()},
             {"epoch", head.epoch},
             {"lineage", uuid_text(head.lineage)}};
-}
-
-/// `live` as a rebuilt state says it should be; empty if they agree.
-std::string difference(const JobEntry& live, const JobEntry* rebuilt) {
-    if (!rebuilt) return "the log knows no such job";
-    if (live.illegal.has_value() != rebuilt->illegal.has_value()) return "one history is not legal";
-    const Hash live_digest = statemachine::digest_of(live.job);
-    const Hash log_digest = statemachine::digest_of(rebuilt->job);
-    if (live_digest == log_digest) return {};
-    return "live state " + live_digest.hex() + ", rebuilt " + log_digest.hex();
 }
 
 json::object bundle_history(const eventlog::EventLog& log, const JobEntry& entry) {
@@ -115,30 +104,6 @@ Result<HttpResponse> Api::audit_verify() const {
                           {"head", head_json(log)},
                           {"first_bad", std::move(first_bad)},
                           {"findings", std::move(findings)}});
-}
-
-Result<HttpResponse> Api::replay_check() const {
-    const State& live = parts_.core.state();
-    TRY(const State rebuilt, replay(parts_.core.engine().log()));
-    json::array differences;
-    for (const auto& [id, entry] : live.jobs) {
-        const std::string detail = difference(entry, rebuilt.find(id));
-        if (detail.empty()) continue;
-        differences.push_back(
-            {{"job", entry.job.spec.name}, {"seq", live.seq}, {"detail", detail}});
-    }
-    if (rebuilt.jobs.size() != live.jobs.size()) {
-        differences.push_back(
-            {{"job", nullptr}, {"seq", live.seq}, {"detail", "the log has other jobs"}});
-    }
-    if (rebuilt.registry != live.registry) {
-        differences.push_back(
-            {{"job", nullptr}, {"seq", live.seq}, {"detail", "the agents' registry differs"}});
-    }
-    return json_response({{"ok", differences.empty()},
-                          {"jobs", live.jobs.size()},
-                          {"events", rebuilt.seq},
-                          {"differences", std::move(differences)}});
 }
 
 Result<HttpResponse> Api::support_bundle() const {

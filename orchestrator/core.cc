@@ -33,8 +33,8 @@ Result<std::unique_ptr<Core>> Core::start(CoreParts parts, const Moment& now) {
                               : parts.log.raise_epoch(now.wall_micros));
     DROVER_CRASH_POINT("start.epoch_raised");
     std::unique_ptr<Core> core(new Core(std::move(parts), std::move(state), epoch, now));
-    TRY_VOID(
-        core->engine_.state_fact(OrchestratorStarted{epoch, software_version}, now.wall_micros));
+    TRY_VOID(core->engine_.state_fact(
+        OrchestratorStarted{epoch, software_version, core->random_.uuid()}, now.wall_micros));
     return core;
 }
 

@@ -63,12 +63,14 @@ class Server {
         TRY_VOID(sign(as_bytes("a key that cannot sign is found before anybody connects")));
         TRY(core_, Core::start({*log_, random_, sign, {config_.reserve_bytes}}, now()));
         core_->engine().on_submit([this] { schedule_turn(); });
-        api_ = std::make_unique<Api>(ApiParts{.core = *core_,
-                                              .clock = clock_,
-                                              .random = random_,
-                                              .enrolment = enrolment_,
-                                              .api_token_hash = secrets_.api_token_hash,
-                                              .settings = settings_of(config_)});
+        api_ = std::make_unique<Api>(ApiParts{
+            .core = *core_,
+            .clock = clock_,
+            .random = random_,
+            .enrolment = enrolment_,
+            .api_token_hash = secrets_.api_token_hash,
+            .settings = settings_of(config_),
+            .later = [this](std::function<void()> work) { asio::post(io_, std::move(work)); }});
         return {};
     }
 

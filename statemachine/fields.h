@@ -1,7 +1,6 @@
-/// One list of fields per value, in a fixed order: for showing an event as JSON and for the
-/// canonical text under a state digest. Digests are stored in the log, so these names and their
-/// order are as final as a file format: a new field goes to the end of its list. Internal to
-/// statemachine.
+/// One list of fields per value, in a fixed order: for showing an event as JSON, and for the text of
+/// a state. Golden histories name fields by these names: a new one goes to the end of its list, and
+/// none is renamed. Internal to statemachine.
 #pragma once
 
 #include "statemachine/event.h"

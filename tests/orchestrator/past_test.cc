@@ -256,7 +256,7 @@ TEST_CASE("replay check: slices end where the live state is, which went on meanw
     World world;
     add_agents(world);
     world.sync("web");
-    ReplayCheck check(world.log);
+    ReplayCheck check(world.log, world.core->state());
     int slices = 0;
     while (true) {
         const auto done = check.advance(3);
