@@ -94,9 +94,9 @@ TEST_CASE("render: job history is one line a fact, its plain members as key=valu
                             "epoch":1,"data":{"spec":{"name":"x"}}},
                            {"seq":11,"stream_seq":2,"time":"T2","event":"SourceFenced","by":"agent:old",
                             "epoch":1,"data":{"token":"5e","tracker_seq":99,"note":""}}]})")) ==
-        "SEQ  TIME  EVENT         BY            DETAILS\n"
-        "5    T1    JobPlanned    operator:ann  -\n"
-        "11   T2    SourceFenced  agent:old     token=5e tracker_seq=99\n");
+        "SEQ  TIME  EVENT         CAUSE  BY            DETAILS\n"
+        "5    T1    JobPlanned    -      operator:ann  -\n"
+        "11   T2    SourceFenced  -      agent:old     token=5e tracker_seq=99\n");
 }
 
 TEST_CASE("render: job why gives every refusal with its next step") {
