@@ -99,7 +99,7 @@ ExitCode replay_run(Console& console, const Arguments& arguments) {
     if (!document) return console.fail(failure_of(document.error()));
     console.document(*document, render_run(*document));
     if ((*document)["ok"].truth()) return ExitCode::ok;
-    console.hint("drover audit verify " + arguments.file);
+    console.hint("drover audit verify --export " + arguments.file);
     return ExitCode::integrity;
 }
 

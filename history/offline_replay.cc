@@ -16,8 +16,9 @@ namespace json = boost::json;
 namespace {
 
 Error bad_export(const std::string& detail) {
-    return Error(Errc::corrupt, "export_line_damaged", detail, "nothing was changed",
-                 "export the history again; `drover audit verify FILE` says what is wrong");
+    return Error(
+        Errc::corrupt, "export_line_damaged", detail, "nothing was changed",
+        "export the history again; `drover audit verify --export FILE` says what is wrong");
 }
 
 json::array findings_json(const std::vector<ReplayFinding>& findings) {

@@ -1,6 +1,6 @@
 /// An exported history rebuilt without a server: the facts of a file through the fold that runs in
 /// droverd. Whether the file is a part of the log it says it is, is another question: that one
-/// `drover audit verify` answers. Blocks.
+/// `drover audit verify --export` answers. Blocks.
 #pragma once
 
 #include "history/export_file.h"

@@ -1,7 +1,6 @@
 // The digest of a state: frozen, and of everything in it but what only the log knows.
 #include "statemachine/state_digest.h"
 
-#include "base/sha256.h"
 #include "samples.h"
 #include "scenario.h"
 
@@ -9,6 +8,12 @@
 
 namespace drover::statemachine::testing {
 namespace {
+
+// These never change: logs hold such digests.
+constexpr const char* digest_of_nothing =
+    "c89d5978325781bc855d74a7c0215779c61e7a6b7baab732039710fc06021650";
+constexpr const char* digest_of_all =
+    "549f29e2d46da09b35a09357d8845a334887f8d24abb1ddde26a498e2fbc1020";
 
 /// A state with no optional left empty, so that the form of every field is under the digest.
 Job full_job() {
@@ -30,8 +35,8 @@ Job full_job() {
 }  // namespace
 
 TEST_CASE("state digest: version 1 does not change") {
-    CHECK(to_hex(sha256(state_bytes_v1(Job{})).view()) == "c89d5978325781bc855d74a7c0215779c61e7a6b7baab732039710fc06021650");
-    CHECK(state_digest(full_job(), 1).value().hex() == "549f29e2d46da09b35a09357d8845a334887f8d24abb1ddde26a498e2fbc1020");
+    CHECK(state_digest(Job{}, 1).value().hex() == digest_of_nothing);
+    CHECK(state_digest(full_job(), 1).value().hex() == digest_of_all);
     CHECK_FALSE(state_digest(Job{}, 0));
     CHECK_FALSE(state_digest(Job{}, digest_version + 1));
 }
