@@ -283,6 +283,9 @@ void AgentSessions::take_report(ConnectionId id, const Report& report) {
                          "nothing was changed", "check which host holds this agent's certificate"));
         return;
     }
+    // Nobody can use it, and nobody knows that it is of no use: its agent keeps it. It takes none
+    // of the room for reports of other jobs.
+    if (engine_.state().find(effect.job)->illegal) return;
     if (peer.waiting.contains(report.report_id)) return;  // a repeat of one that is on its way
     if (peer.waiting.size() >= reports_waiting_max) {
         refuse(id, Error(Errc::unavailable, "too_many_reports", "too many reports wait",

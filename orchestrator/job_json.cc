@@ -2,6 +2,7 @@
 
 #include "history/job_view.h"
 #include "history/time_text.h"
+#include "orchestrator/quarantine_json.h"
 #include "statemachine/outstanding.h"
 
 #include <boost/json/array.hpp>
@@ -73,6 +74,9 @@ std::vector<std::string> allowed_names(const Job& job, WallMicros now) {
 json::object job_json(const Core& core, const JobEntry& entry, WallMicros now) {
     const Job& job = entry.job;
     json::object out = job_state_json(entry, now);
+    // Without a legal plan there is no name; the id finds it as well.
+    if (job.spec.name.empty()) out["name"] = uuid_text(job.id);
+    out["quarantine"] = quarantine_json(core, entry);
     const AgentSessions& sessions = core.sessions();
     out["agents"] = json::object{
         {"source", json::object{{"connected", sessions.is_connected(job.spec.source_agent)}}},
@@ -84,13 +88,15 @@ json::object job_json(const Core& core, const JobEntry& entry, WallMicros now) {
 
 json::object why_json(const Core& core, const JobEntry& entry, WallMicros now) {
     const Job& job = entry.job;
-    json::object out{{"job", job.spec.name}, {"phase", to_json(statemachine::name_of(job.phase))}};
+    const std::string name = job.spec.name.empty() ? uuid_text(job.id) : job.spec.name;
+    json::object out{{"job", name}, {"phase", to_json(statemachine::name_of(job.phase))}};
     json::array outstanding;
     if (!entry.illegal) {
         for (const Effect& effect : statemachine::outstanding(job)) {
             outstanding.push_back(effect_json(core, effect));
         }
     }
+    out["quarantine"] = quarantine_json(core, entry);
     out["waiting_for"] = waiting_json(entry);
     out["outstanding"] = std::move(outstanding);
     out["parked"] = parked_json(job);

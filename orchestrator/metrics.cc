@@ -37,9 +37,11 @@ class Exposition {
 void add_jobs(const Core& core, Exposition& out) {
     std::map<std::string_view, std::uint64_t> phases;
     std::uint64_t parked = 0;
+    std::uint64_t quarantined = 0;
     for (const auto& [id, entry] : core.state().jobs) {
         ++phases[statemachine::name_of(entry.job.phase)];
         if (entry.job.parked) ++parked;
+        if (entry.illegal || entry.job.quarantined) ++quarantined;
     }
     out.family("drover_jobs", "gauge", "Jobs by phase.");
     for (const auto& [phase, count] : phases) {
@@ -47,6 +49,9 @@ void add_jobs(const Core& core, Exposition& out) {
     }
     out.single("drover_jobs_parked", "gauge", "Jobs that wait for a person after a failure.",
                parked);
+    out.single("drover_jobs_quarantined", "gauge",
+               "Jobs that are left alone, most of them because their history is not legal.",
+               quarantined);
     out.family("drover_job_backlog_bytes", "gauge", "Changed bytes not yet durable on the target.");
     for (const auto& [id, entry] : core.state().jobs) {
         if (!entry.job.exists || statemachine::is_final(entry.job.phase)) continue;
