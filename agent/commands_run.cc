@@ -25,6 +25,7 @@ Result<SessionOptions> session_options(AgentProcess& process) {
     options.hello.capabilities = agent_capabilities(config);
     TRY(options.hello.witness, load_witness(paths));
     options.tls = process.identity.tls;
+    options.recovery_public_pem = process.identity.recovery_public_pem;
     options.server_host = config.server_host;
     options.server_port = config.server_port;
     options.paths = paths;

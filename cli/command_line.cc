@@ -165,6 +165,11 @@ void add_action(const Builder& b, CLI::App* job, const Action& action) {
     if (takes.how) {
         command->add_option("--how", a.how, "how you know that it is stopped")->required();
     }
+    if (takes.serving) {
+        command->add_option("--as", a.serving, "who serves: target, source or neither of them")
+            ->check(CLI::IsMember({"target", "source", "neither"}))
+            ->required();
+    }
     if (takes.rate) {
         add_unit(command, "--rate", "for example 100MiB (a second), or unlimited", parse_rate,
                  [&a](std::uint64_t v) { a.rate_bytes_per_s = v; })
@@ -257,6 +262,33 @@ void add_agent(const Builder& b) {
     add_mutation_options(b, token);
 }
 
+void add_audit(const Builder& b) {
+    Arguments& a = b.arguments;
+    CLI::App* audit = b.app.add_subcommand("audit", "is the log whole? and what it proves");
+    audit->require_subcommand(1);
+    CLI::App* verify = add_command(
+        b, audit, "verify",
+        "check the hash chain and the anchors: of the running server's log, or without a server",
+        "audit verify");
+    CLI::Option* dir = verify->add_option("--dir", a.directory, "a log or state directory");
+    verify->add_option("--export", a.export_file, "a file from drover audit export")
+        ->excludes(dir);
+    verify
+        ->add_option("--anchors", a.anchor_files,
+                     "anchors from another place: the second path, or drover-agent anchors")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    verify->add_option("--key", a.key, "the key that must have signed: anchor.pub, or fingerprint");
+    add_command(b, audit, "anchor", "make a signed anchor now", "audit anchor");
+    CLI::App* made = add_command(b, audit, "export", "events that prove themselves, as a file",
+                                 "audit export");
+    made->add_option("--job", a.job_name, "only of this job; default: the whole log");
+    made->add_option("--format", a.export_format, "jsonl, csv, or html: the evidence pack of a job")
+        ->check(CLI::IsMember({"jsonl", "csv", "html"}));
+    made->add_option("--out", a.out_file, "file to write")->required();
+    made->add_option("--from", a.export_file, "an export made earlier, instead of the server");
+}
+
 void add_rest(const Builder& b) {
     Arguments& a = b.arguments;
     CLI::App* login = add_command(b, &b.app, "login", "sign in to a server", "login");
@@ -267,10 +299,7 @@ void add_rest(const Builder& b) {
     event->require_subcommand(1);
     CLI::App* tail = add_command(b, event, "tail", "every fact as it happens", "event tail");
     tail->add_option("--from", a.from_seq, "first sequence number; default: only new ones");
-    CLI::App* audit = b.app.add_subcommand("audit", "is the log whole?");
-    audit->require_subcommand(1);
-    add_command(b, audit, "verify", "check the hash chain of the running server's log",
-                "audit verify");
+    add_audit(b);
     CLI::App* replay = b.app.add_subcommand("replay", "is the state what the log says?");
     replay->require_subcommand(1);
     add_command(b, replay, "check", "rebuild every job from the log and compare", "replay check");

@@ -140,24 +140,10 @@ ExitCode event_tail(const Session& session, const Arguments& arguments) {
     return failure ? session.console.fail(*failure) : ExitCode::ok;
 }
 
-/// A question about integrity: the answer is printed whole, and "no" has its own exit code.
-ExitCode integrity(const Session& session, const std::string& target,
-                   std::string (*render)(const Json&)) {
-    const Reply reply = session.client.get(target);
-    if (reply.failure) return session.console.fail(*reply.failure);
-    session.console.document(reply.body, render(reply.body));
-    if (reply.body["ok"].truth()) return ExitCode::ok;
-    session.console.hint(
-        "keep a copy of the log directory, and start nothing new; see docs/operations.md");
-    return ExitCode::integrity;
-}
-
-ExitCode audit_verify(const Session& session, const Arguments&) {
-    return integrity(session, "/v1/audit/verify", render_audit);
-}
-
 ExitCode replay_check(const Session& session, const Arguments&) {
-    return integrity(session, "/v1/replay/check", render_replay);
+    const Reply reply = session.client.get("/v1/replay/check");
+    if (reply.failure) return session.console.fail(*reply.failure);
+    return integrity(session.console, reply.body, render_replay);
 }
 
 ExitCode support_bundle(const Session& session, const Arguments& arguments) {
@@ -184,7 +170,7 @@ ExitCode what_if(const Session& session, const Arguments& arguments) {
     return job_what_if(session, arguments);
 }
 
-constexpr std::array<Command, 17> commands{{{"agent list", agent_list, false},
+constexpr std::array<Command, 19> commands{{{"agent list", agent_list, false},
                                             {"agent token", agent_token, true},
                                             {"job create", job_create, true},
                                             {"job list", job_list, false},
@@ -199,6 +185,8 @@ constexpr std::array<Command, 17> commands{{{"agent list", agent_list, false},
                                             {"job action", job_action, true},
                                             {"event tail", event_tail, false},
                                             {"audit verify", audit_verify, false},
+                                            {"audit anchor", audit_anchor, false},
+                                            {"audit export", audit_export, false},
                                             {"replay check", replay_check, false},
                                             {"support-bundle", support_bundle, false}}};
 

@@ -21,6 +21,7 @@ namespace drover::cli {
 [[nodiscard]] std::string render_why(const Json& why);
 [[nodiscard]] std::string render_agents(const Json& list);
 [[nodiscard]] std::string render_audit(const Json& answer);
+[[nodiscard]] std::string render_anchor(const Json& answer);
 [[nodiscard]] std::string render_replay(const Json& answer);
 /// What changed between two points, a field a line.
 [[nodiscard]] std::string render_diff(const Json& diff);

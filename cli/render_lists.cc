@@ -96,15 +96,38 @@ std::string render_agents(const Json& list) {
 
 std::string render_audit(const Json& answer) {
     const Json head = answer["head"];
-    std::string out =
-        answer["ok"].truth() ? "ok: the chain is intact\n" : "MISMATCH: the chain is broken\n";
-    out +=
-        "  events   " + clean(answer["events"]) + " in " + clean(answer["streams"]) + " streams\n";
-    out += "  head     seq " + clean(head["seq"]) + ", epoch " + clean(head["epoch"]) + ", hash " +
-           clean(head["hash"]) + "\n  lineage  " + clean(head["lineage"]) + "\n";
+    std::string out = answer["ok"].truth() ? "ok: the record is what was written\n"
+                                           : "MISMATCH: the record is not what was written\n";
+    if (!answer["checked"].is_null()) out += "  checked  " + clean(answer["checked"]) + "\n";
+    if (!answer["job"].is_null()) out += "  job      " + clean(answer["job"]) + "\n";
+    out += "  events   " + clean(answer["events"]);
+    if (!answer["streams"].is_null()) out += " in " + clean(answer["streams"]) + " streams";
+    out += "\n  head     seq " + clean(head["seq"]);
+    if (!head["epoch"].is_null()) out += ", epoch " + clean(head["epoch"]);
+    out += ", hash " + clean(head["hash"]) + "\n  lineage  " + clean(head["lineage"]) + "\n";
+    const Json anchors = answer["anchors"];
+    if (!anchors.is_null()) out += "  anchors  " + clean(anchors["count"]);
+    if (!anchors["covered_to"].is_null())
+        out += ", covering events 1 to " + clean(anchors["covered_to"]);
+    if (!anchors["confirmed"].is_null())
+        out += ", " + clean(anchors["confirmed"]) + " confirmed from elsewhere";
+    if (!anchors.is_null()) out += "\n";
+    if (!anchors["key"].is_null()) out += "  key      " + clean(anchors["key"]) + "\n";
+    for (const Json& key : anchors["keys"].items()) out += "  key      " + clean(key) + "\n";
+    for (const Json& cover : anchors["covers"].items())
+        out += "  covered  " + clean(cover["first_seq"]) + " to " + clean(cover["last_seq"]) +
+               (cover["holds"].truth() ? "  holds  " : "  DOES NOT HOLD  ") +
+               clean(cover["time"]) + "  " + clean(cover["from"]) + "\n";
     if (!answer["first_bad"].is_null())
         out += "  first bad  " + scalars_of(answer["first_bad"]) + "\n";
+    for (const Json& finding : answer["findings"].items())
+        out += "  finding  " + scalars_of(finding) + "\n";
     return out;
+}
+
+std::string render_anchor(const Json& answer) {
+    return "anchored: events " + clean(answer["first_seq"]) + " to " + clean(answer["last_seq"]) +
+           "\n  digest   " + clean(answer["digest"]) + "\n  key      " + clean(answer["key"]) + "\n";
 }
 
 std::string render_replay(const Json& answer) {

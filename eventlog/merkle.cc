@@ -3,7 +3,8 @@
 #include "base/assert.h"
 #include "base/sha256.h"
 
-#include <bit>
+#include <array>
+#include <utility>
 
 namespace drover::eventlog {
 namespace {
@@ -18,36 +19,32 @@ Hash node(const Hash& left, const Hash& right) {
     return Sha256().update(mark).update(left.view()).update(right.view()).finish();
 }
 
-/// The largest power of two below `size`, which is at least 2: the leaves on the left.
-std::size_t left_of(std::size_t size) {
-    return std::bit_floor(size - 1);
-}
+}  // namespace
 
-void add_path(std::span<const Hash> hashes, std::size_t index, std::vector<Hash>& path) {
-    if (hashes.size() == 1) return;
-    const std::size_t left = left_of(hashes.size());
-    if (index < left) {
-        add_path(hashes.first(left), index, path);
-        path.push_back(merkle_root(hashes.subspan(left)));
-    } else {
-        add_path(hashes.subspan(left), index - left, path);
-        path.push_back(merkle_root(hashes.first(left)));
+// Pairing from the left, with an odd last node handed up as it is, gives the tree of RFC 6962: its
+// left part always holds the largest power of two that is smaller than the whole.
+MerkleTree::MerkleTree(std::span<const Hash> hashes) {
+    levels_.emplace_back();
+    for (const Hash& hash : hashes) levels_.back().push_back(leaf(hash));
+    if (hashes.empty()) levels_.back().push_back(sha256({}));
+    while (levels_.back().size() > 1) {
+        const std::vector<Hash>& below = levels_.back();
+        std::vector<Hash> level;
+        for (std::size_t i = 0; i + 1 < below.size(); i += 2)
+            level.push_back(node(below[i], below[i + 1]));
+        if (below.size() % 2 == 1) level.push_back(below.back());
+        levels_.push_back(std::move(level));
     }
 }
 
-}  // namespace
-
-Hash merkle_root(std::span<const Hash> hashes) {
-    if (hashes.empty()) return sha256({});
-    if (hashes.size() == 1) return leaf(hashes.front());
-    const std::size_t left = left_of(hashes.size());
-    return node(merkle_root(hashes.first(left)), merkle_root(hashes.subspan(left)));
-}
-
-std::vector<Hash> merkle_path(std::span<const Hash> hashes, std::size_t index) {
-    DROVER_ASSERT(index < hashes.size());
+std::vector<Hash> MerkleTree::path(std::size_t index) const {
+    DROVER_ASSERT(index < levels_.front().size());
     std::vector<Hash> path;
-    add_path(hashes, index, path);
+    for (const std::vector<Hash>& level : levels_) {
+        const std::size_t neighbour = index ^ 1;
+        if (neighbour < level.size()) path.push_back(level[neighbour]);
+        index >>= 1;
+    }
     return path;
 }
 

@@ -11,11 +11,20 @@
 
 namespace drover::eventlog {
 
-/// The root over `hashes` in order; of none it is SHA-256 of nothing.
-[[nodiscard]] Hash merkle_root(std::span<const Hash> hashes);
+/// The whole tree over some hashes in order: its root, and the path of each leaf. Of none the root
+/// is SHA-256 of nothing.
+class MerkleTree {
+  public:
+    explicit MerkleTree(std::span<const Hash> hashes);
 
-/// The path from leaf `index` (< size of `hashes`) to the root, from the leaf upwards.
-[[nodiscard]] std::vector<Hash> merkle_path(std::span<const Hash> hashes, std::size_t index);
+    [[nodiscard]] const Hash& root() const { return levels_.back().front(); }
+
+    /// The neighbours of leaf `index` and of the nodes above it, from the leaf upwards.
+    [[nodiscard]] std::vector<Hash> path(std::size_t index) const;
+
+  private:
+    std::vector<std::vector<Hash>> levels_;  ///< leaves first
+};
 
 /// The root that `path` leads to from `hash` as leaf `index` of `size`; nullopt if the path does
 /// not have the length that this place asks for.

@@ -281,10 +281,10 @@ Error refusal(const Error& cause, const std::filesystem::path& directory,
 
 /// Reads everything without changing anything, so that a refusal leaves the evidence as it was.
 Result<Survey> examine(const LogPaths& paths, const std::filesystem::path& directory,
-                       const std::optional<HeadSlot>& head_file) {
+                       const std::optional<HeadSlot>& head_file, const ReadingBegins& begin) {
     auto store = RocksStore::open(paths.database, RocksStore::Access::read_only);
     if (!store) return refusal(store.error(), directory, head_file);
-    auto surveyed = survey(**store, head_file);
+    auto surveyed = survey(**store, head_file, {}, begin);
     if (!surveyed) return refusal(surveyed.error(), directory, head_file);
     if (!surveyed->findings.empty())
         return refusal(*surveyed, directory, head_file ? head_file->seq : 0);
@@ -333,17 +333,34 @@ Result<> check_space(const std::filesystem::path& directory,
                  "every acknowledged event", "free space on that volume, then start again");
 }
 
-Result<std::unique_ptr<EventLog>> try_open(const std::filesystem::path& directory) {
+/// The database that was opened for writing has to end where the one that was examined ended.
+Result<> check_end(const RocksStore& store, const Survey& surveyed) {
+    const Head& end = surveyed.heads.head();
+    TRY(const auto value, store.get(Column::meta, meta_key()));
+    if (value) {
+        TRY(const LogMeta meta, decode_meta(*value));
+        if (meta.seq == end.seq && meta.hash == end.hash && meta.answers == surveyed.answers)
+            return {};
+    }
+    return Error(Errc::corrupt, "meta_differs",
+                 "the log ended at event " + std::to_string(end.seq) +
+                     " when it was examined, and elsewhere once it was open");
+}
+
+Result<std::unique_ptr<EventLog>> try_open(const std::filesystem::path& directory,
+                                           const ReadingBegins& begin) {
     const LogPaths paths(directory);
     TRY(const bool present, is_there(paths.database));
     if (!present) return log_missing(paths, directory);
     TRY(OwnerFile owner, OwnerFile::acquire(paths.owner));
     TRY(const auto head_slot, HeadFile::read(paths.head));
-    TRY(Survey surveyed, examine(paths, directory, head_slot));
+    TRY(Survey surveyed, examine(paths, directory, head_slot, begin));
     DROVER_CRASH_POINT("open.surveyed");
     TRY_VOID(check_space(directory, paths.database));
     auto store = RocksStore::open(paths.database, RocksStore::Access::read_write);
     if (!store) return refusal(store.error(), directory, head_slot);
+    if (auto same = check_end(**store, surveyed); !same)
+        return refusal(same.error(), directory, head_slot);
     DROVER_CRASH_POINT("open.database_opened");
     TRY(HeadFile head_file, HeadFile::open(paths.head));
     auto log = std::make_unique<RocksDbLog>(std::move(owner), directory, std::move(*store),
@@ -405,13 +422,13 @@ Result<> create_rocksdb_log(const std::filesystem::path& directory, const Uuid& 
 Result<std::unique_ptr<EventLog>> open_rocksdb_log(const std::filesystem::path& directory,
                                                    const OpenOptions& options) {
     const LogPaths paths(directory);
-    auto log = try_open(directory);
+    auto log = try_open(directory, options.begin_reading);
     if (!log && is_disk_full(log.error())) {
         TRY(const bool released, release_ballast(paths.ballast));
         if (!released) return log;
         log::warn("eventlog", "the volume is full; the ballast file was given up",
                   "dir=" + directory.native());
-        return try_open(directory);
+        return try_open(directory, options.begin_reading);
     }
     if (!log) return log;
     DROVER_CRASH_POINT("open.before_ballast");

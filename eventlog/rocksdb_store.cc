@@ -2,6 +2,7 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "eventlog/table_guard.h"
 #include "eventlog/wal_tail.h"
 
 #include <array>
@@ -203,6 +204,7 @@ Result<std::unique_ptr<RocksStore>> RocksStore::create(const std::filesystem::pa
 
 Result<std::unique_ptr<RocksStore>> RocksStore::open(const std::filesystem::path& directory,
                                                      Access access) {
+    TRY_VOID(guard_tables(directory));
     auto state = std::make_unique<State>();
     auto status = state->open(directory.native(), access, false);
     if (status.IsCorruption() && access != Access::salvage && ends_torn(directory)) {

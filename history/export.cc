@@ -1,6 +1,5 @@
 #include "history/export.h"
 
-#include "base/assert.h"
 #include "eventlog/chain.h"
 #include "history/fact_json.h"
 
@@ -254,12 +253,6 @@ constexpr std::array<std::pair<std::string_view, LineReader>, 4> readers{
 
 std::string export_line(const ExportLine& line) {
     return line_of(std::visit(Writer{}, line));
-}
-
-std::string export_event_line(const eventlog::Record& record, const eventlog::Anchor& anchor,
-                              const std::vector<Hash>& path) {
-    DROVER_ASSERT(record.seq >= anchor.first_seq && record.seq <= anchor.last_seq);
-    return export_line(ExportEvent{eventlog::encode_record(record), anchor.last_seq, path});
 }
 
 Result<ExportLine> parse_export_line(std::string_view line) {

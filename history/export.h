@@ -62,11 +62,6 @@ constexpr std::size_t export_line_bytes_max = 1U << 20;
 /// One line with its line end. Holds no '<', '>' or '&', so that it may stand in HTML as it is.
 [[nodiscard]] std::string export_line(const ExportLine& line);
 
-/// The line of an event whose record is at hand.
-[[nodiscard]] std::string export_event_line(const eventlog::Record& record,
-                                            const eventlog::Anchor& anchor,
-                                            const std::vector<Hash>& path);
-
 /// A line without its line end. Errors: corrupt (export_line_damaged), unsupported
 /// (export_unsupported) for a later version.
 [[nodiscard]] Result<ExportLine> parse_export_line(std::string_view line);

@@ -13,6 +13,7 @@ namespace drover::history {
 namespace {
 
 constexpr std::size_t chunk_bytes = 64U << 10;
+constexpr std::string_view page_begin = "<!DOCTYPE html>";
 
 Error damaged(const std::string& what) {
     return Error(Errc::corrupt, "export_line_damaged", what, "nothing was changed",
@@ -54,7 +55,7 @@ class PackFilter {
 
     Result<bool> see(std::string_view line) {
         if (where_ == Where::unknown)
-            where_ = line.starts_with("<!DOCTYPE html>") ? Where::before : Where::plain;
+            where_ = line.starts_with(page_begin) ? Where::before : Where::plain;
         switch (where_) {
             case Where::unknown:
             case Where::plain:
@@ -83,6 +84,15 @@ class PackFilter {
 };
 
 }  // namespace
+
+Result<bool> is_evidence_pack(const std::filesystem::path& path) {
+    const Fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+    if (!fd.valid()) return errno_error(errno, "open", path.native());
+    std::array<char, page_begin.size()> begin{};
+    const ssize_t got = ::pread(fd.get(), begin.data(), begin.size(), 0);
+    if (got < 0) return errno_error(errno, "read", path.native());
+    return std::string_view(begin.data(), static_cast<std::size_t>(got)) == page_begin;
+}
 
 Result<> read_export_lines(const std::filesystem::path& path, const TextLineVisitor& visit) {
     bool is_stopped = false;

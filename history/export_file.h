@@ -13,6 +13,9 @@ namespace drover::history {
 constexpr std::string_view pack_export_begin = "<pre id=\"drover-export\">";
 constexpr std::string_view pack_export_end = "</pre><!-- end of drover-export -->";
 
+/// Whether `path` is an evidence pack and not plain lines. Errors: not_found, io.
+[[nodiscard]] Result<bool> is_evidence_pack(const std::filesystem::path& path);
+
 /// Called with each line without its line end; false stops the reading.
 using TextLineVisitor = std::function<Result<bool>(std::string_view line)>;
 

@@ -35,6 +35,18 @@ json::object fact_data(const SystemFact& fact) {
                 {"version", digest->version},
                 {"digest", digest->digest.hex()}};
     }
+    if (const auto* changed = std::get_if<LineageChanged>(&fact)) {
+        const LineageReset& reset = changed->reset;
+        return {{"old_lineage", uuid_text(reset.old_lineage)},
+                {"old_head_seq", reset.old_head_seq},
+                {"old_head_hash", reset.old_head_hash.hex()},
+                {"old_epoch", reset.old_epoch},
+                {"new_lineage", uuid_text(reset.new_lineage)},
+                {"new_epoch", reset.new_epoch},
+                {"by", reset.by},
+                {"reason", reset.reason},
+                {"signed", !reset.signature.empty()}};
+    }
     const auto& described = std::get<AgentDescribed>(fact);
     return {{"agent", described.agent},
             {"incarnation", uuid_text(described.incarnation)},

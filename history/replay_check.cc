@@ -46,7 +46,7 @@ std::string difference(const JobEntry& live, const JobEntry* rebuilt) {
 
 ReplayCheck::ReplayCheck(const eventlog::EventLog& log, const State& live)
     : log_(log) {
-    rebuilt_.lineage = live.lineage;
+    rebuilt_.lineage = live.resets.empty() ? live.lineage : live.resets.front().old_lineage;
 }
 
 Result<bool> ReplayCheck::advance(std::size_t events_max) {

@@ -21,6 +21,17 @@ JobEntry& entry_of(State& state, const JobId& id) {
 constexpr const char* still_there = "the log and what both hosts hold";
 constexpr const char* send_bundle = "send a support bundle";
 
+/// A job keeps the lineage in which it was planned, because it names the job's effects. A reader
+/// begins with the lineage that the log has at its end: jobs that got it until here are of the one
+/// that ends here.
+void begin_lineage(State& state, const LineageReset& reset) {
+    for (auto& [id, entry] : state.jobs) {
+        if (entry.job.lineage == state.lineage) entry.job.lineage = reset.old_lineage;
+    }
+    state.lineage = reset.new_lineage;
+    state.resets.push_back(reset);
+}
+
 /// The stored digest of what the job's events led to when they were decided.
 void compare(State& state, const eventlog::Record& record, const StateDigest& stored) {
     JobEntry& entry = entry_of(state, stored.job);
@@ -113,6 +124,8 @@ void apply_with_gaps(State& state, const eventlog::Record& record, const Fact& f
     }
     const auto& system = std::get<SystemFact>(fact);
     if (const auto* digest = std::get_if<StateDigest>(&system)) compare(state, record, *digest);
+    if (const auto* changed = std::get_if<LineageChanged>(&system))
+        begin_lineage(state, changed->reset);
     evolve(state.registry, system, record.wall_micros);
 }
 

@@ -37,7 +37,8 @@ struct JobEntry {
 using Fact = std::variant<statemachine::Event, SystemFact>;
 
 struct State {
-    Uuid lineage;
+    Uuid lineage;  ///< a job keeps the one in which it was planned
+    std::vector<LineageReset> resets;  ///< oldest first
     std::map<JobId, JobEntry> jobs;
     std::map<std::string, JobId> names;                    ///< the newest job of that name
     std::map<std::string, std::set<JobId>> jobs_of_agent;  ///< with either side on it

@@ -43,6 +43,15 @@ struct Encoder {
         out.bytes(fact.job.view()).number(fact.stream_seq).number(fact.version);
         out.bytes(fact.digest.view());
     }
+
+    void operator()(const LineageChanged& fact) {
+        const LineageReset& reset = fact.reset;
+        out.bytes(reset.old_lineage.view()).number(reset.old_head_seq);
+        out.bytes(reset.old_head_hash.view()).number(reset.old_epoch);
+        out.bytes(reset.new_lineage.view()).number(reset.new_epoch);
+        out.number(static_cast<std::uint64_t>(reset.at_micros));
+        out.text(reset.by).text(reset.reason).bytes(reset.signature);
+    }
 };
 
 struct KindOf {
@@ -57,6 +66,8 @@ struct KindOf {
     SystemKind operator()(const FormatBarrier&) { return SystemKind::format_barrier; }
 
     SystemKind operator()(const StateDigest&) { return SystemKind::state_digest; }
+
+    SystemKind operator()(const LineageChanged&) { return SystemKind::lineage_reset; }
 };
 
 SystemFact read_started(FieldReader& in, std::uint16_t kind_version) {
@@ -112,6 +123,22 @@ SystemFact read_digest(FieldReader& in) {
     return fact;
 }
 
+SystemFact read_reset(FieldReader& in) {
+    LineageReset reset;
+    reset.old_lineage = in.fixed<Uuid>();
+    reset.old_head_seq = in.number();
+    reset.old_head_hash = in.fixed<Hash>();
+    reset.old_epoch = static_cast<std::uint32_t>(in.number());
+    reset.new_lineage = in.fixed<Uuid>();
+    reset.new_epoch = static_cast<std::uint32_t>(in.number());
+    reset.at_micros = static_cast<WallMicros>(in.number());
+    reset.by = in.text();
+    reset.reason = in.text();
+    const ByteView signature = in.bytes();
+    reset.signature.assign(signature.begin(), signature.end());
+    return LineageChanged{std::move(reset)};
+}
+
 /// nullopt for what this binary does not know.
 std::optional<SystemFact> read_fact(SystemKind kind, std::uint16_t kind_version, FieldReader& in) {
     const bool is_known_version =
@@ -131,6 +158,8 @@ std::optional<SystemFact> read_fact(SystemKind kind, std::uint16_t kind_version,
             return read_barrier(in);
         case SystemKind::state_digest:
             return read_digest(in);
+        case SystemKind::lineage_reset:
+            return read_reset(in);
     }
     return std::nullopt;
 }
@@ -179,6 +208,8 @@ std::string_view name_of(SystemKind kind) {
             return "FormatBarrier";
         case SystemKind::state_digest:
             return "StateDigest";
+        case SystemKind::lineage_reset:
+            return "LineageReset";
     }
     DROVER_UNREACHABLE();
 }

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "eventlog/log.h"
+#include "schemas/restore.h"
 
 #include <cstdint>
 #include <string>
@@ -86,8 +87,15 @@ struct StateDigest {
     bool operator==(const StateDigest&) const = default;
 };
 
+/// System stream. The log was restored from an older copy and goes on as another lineage.
+struct LineageChanged {
+    LineageReset reset;
+
+    bool operator==(const LineageChanged&) const = default;
+};
+
 using SystemFact = std::variant<OrchestratorStarted, AgentTokenCreated, AgentEnrolled,
-                                AgentDescribed, FormatBarrier, StateDigest>;
+                                AgentDescribed, FormatBarrier, StateDigest, LineageChanged>;
 
 /// Stored numbers; append-only, never reused. Those below 1000 belong to jobs.
 enum class SystemKind : std::uint16_t {
@@ -96,6 +104,7 @@ enum class SystemKind : std::uint16_t {
     agent_enrolled = 1002,
     agent_described = 1003,
     format_barrier = 1004,
+    lineage_reset = 1005,
     state_digest = 1008
 };
 

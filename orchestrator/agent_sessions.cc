@@ -105,6 +105,12 @@ void AgentSessions::tick_sessions(const Moment& now) {
     }
 }
 
+void AgentSessions::announce(AnchorMade anchor) {
+    anchor_ = std::move(anchor);
+    for (const auto& [agent, there] : presences_)
+        if (there.connection) outbox_.send.push_back({*there.connection, *anchor_});
+}
+
 void AgentSessions::send(const Send& send, const Moment& now) {
     const Presence* there = presence(send.agent);
     if (!there || !there->connection) return;
@@ -149,7 +155,8 @@ wire::LogView AgentSessions::log_view() const {
                 const auto hash = log.hash_at(seq);
                 if (!hash) return std::nullopt;
                 return *hash;
-            }};
+            },
+            engine_.state().resets};
 }
 
 void AgentSessions::apply(ConnectionId id, wire::OrchestratorStep step, const Moment& now) {
@@ -169,7 +176,9 @@ void AgentSessions::perform(ConnectionId id, const wire::OrchestratorStep& step,
         take_report(id, report);
         if (!peers_.contains(id)) return;  // that report closed it
     }
+    if (step.world) take_world(peer->second.agent, *step.world);
     if (step.close) {
+        note_older_copy(peer->second.agent, *step.close);
         outbox_.close.push_back({id, *step.close});
         leave(id, now);
     }
@@ -254,6 +263,7 @@ void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& n
     there.address = peers_.at(id).address;
     there.last_seen_micros = now.wall_micros;
     log::info("agents", "connected", agent_context(hello.agent) + " address=" + there.address);
+    if (anchor_) outbox_.send.push_back({id, *anchor_});
     dispatcher_.agent_connected(hello.agent);
     for (const JobId& job : engine_.state().jobs_with(hello.agent)) reconcile_links(job, now);
     DROVER_CRASH_POINT("session.welcomed");
@@ -269,7 +279,8 @@ bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) 
 void AgentSessions::take_report(ConnectionId id, const Report& report) {
     Peer& peer = peers_.at(id);
     const EffectId& effect = report.effect;
-    if (effect.lineage != engine_.state().lineage || !engine_.state().find(effect.job)) {
+    const JobEntry* entry = engine_.state().find(effect.job);
+    if (!entry || effect.lineage != entry->job.lineage) {
         // Of a log that is not ours: nobody will ever want it.
         log::warn("agents", "dropped a report about an unknown job", agent_context(peer.agent));
         ++stale_reports_;
@@ -334,10 +345,12 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
                          "send a support bundle of the agent"));
         return;
     }
-    const bool is_quarantined =
-        answer && answer->rejected && answer->rejected->id == statemachine::rejection::quarantined;
-    if (!answer || is_quarantined) {
-        // Refused for now (volume full, quarantine): not acknowledged, so the agent keeps it, and
+    const bool is_held =
+        answer && answer->rejected &&
+        (answer->rejected->id == statemachine::rejection::quarantined ||
+         answer->rejected->id == statemachine::rejection::job_reconciling);
+    if (!answer || is_held) {
+        // Refused for now (volume full, quarantine, after a restore): not acknowledged, so the agent keeps it, and
         // submitted again at the next tick.
         defer(id, report_id);
         return;
@@ -351,6 +364,64 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
     peer->second.waiting.erase(report_id);
     apply(id, peer->second.session.acknowledge(report_id, now_.steady_ms), now_);
     DROVER_CRASH_POINT("report.acknowledged");
+}
+
+void AgentSessions::note_older_copy(const std::string& agent, const Error& why) {
+    if (older_copy_ || (why.id() != "log_behind" && why.id() != "log_differs")) return;
+    older_copy_ = Error(Errc::unavailable, why.id(), "agent " + agent + ": " + why.detail(),
+                        "nothing is asked of any agent; replication and fences stay as they are",
+                        why.next());
+    log::error("agents", "this log is an older copy; droverd asks nothing of anybody: " +
+                             older_copy_->text());
+}
+
+/// What the host of `agent` holds, against every job of it that a restore left undecided.
+void AgentSessions::take_world(const std::string& agent, const WorldFound& found) {
+    for (const JobId& id : engine_.state().jobs_with(agent)) {
+        const JobEntry* entry = engine_.state().find(id);
+        if (!entry || entry->illegal || !entry->job.reconciling) continue;
+        for (const Side side : {Side::source, Side::target}) {
+            if (!owns(agent, id, side)) continue;
+            const auto known =
+                std::find_if(found.jobs.begin(), found.jobs.end(), [&](const JobWorld& world) {
+                    return world.job == id && world.side == side;
+                });
+            if (known != found.jobs.end()) {
+                submit_world(agent, *entry, *known);
+            } else if (!found.is_cut) {
+                JobWorld nothing;
+                nothing.job = id;
+                nothing.side = side;
+                submit_world(agent, *entry, nothing);
+            }
+        }
+    }
+    Presence& there = presences_[agent];
+    const std::size_t before = there.unknown_jobs.size();
+    there.unknown_jobs.clear();
+    for (const JobWorld& world : found.jobs) {
+        const bool holds_something = !world.closed || !world.fence.is_zero();
+        if (holds_something && !engine_.state().find(world.job))
+            there.unknown_jobs.push_back(world);
+    }
+    if (there.unknown_jobs.size() != before)
+        log::warn("agents", "holds jobs that this log does not know",
+                  agent_context(agent) + " jobs=" + std::to_string(there.unknown_jobs.size()));
+}
+
+void AgentSessions::submit_world(const std::string& agent, const JobEntry& entry,
+                                 const JobWorld& world) {
+    const auto& seen = entry.job.reconciling->worlds.at(static_cast<std::size_t>(world.side));
+    if (seen == world) return;
+    JobCommand command;
+    command.job = entry.job.id;
+    command.command.command_id = random_.uuid();
+    command.command.actor = "agent:" + agent;
+    command.command.wish = statemachine::WorldReported{world};
+    engine_.submit({std::move(command), Hash{}}, [](const Result<Answer>& answer) {
+        // Level-triggered: the agent says it again.
+        if (!answer) log::debug("agents", "a host's state waits: " + answer.error().text());
+    });
 }
 
 void AgentSessions::take_progress(const Peer& peer, const Progress& progress, const Moment& now) {

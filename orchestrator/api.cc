@@ -62,6 +62,8 @@ void Api::handle(const HttpRequest& request, Respond respond) {
                   "the body may have " + std::to_string(route.body_bytes_max) + " bytes here",
                   "nothing was changed", "send less"))));
     }
+    const auto& older_copy = parts_.core.sessions().older_copy();
+    if (older_copy && request.method != "GET") return respond(render(problem_of(*older_copy)));
     Call call{request, *found, parts_.random.uuid(), Hash{}};
     if (const std::string_view key = request.header("idempotency-key"); !key.empty()) {
         const auto id = uuid_from_text(key);
@@ -122,7 +124,11 @@ void Api::dispatch(const Call& call, const Respond& respond) {
         case Endpoint::events:
             return respond(finish(events(call)));
         case Endpoint::audit_verify:
-            return respond(finish(audit_verify()));
+            return audit_verify(respond);
+        case Endpoint::audit_anchor:
+            return respond(finish(audit_anchor()));
+        case Endpoint::audit_export:
+            return respond(finish(audit_export(call)));
         case Endpoint::replay_check:
             return replay_check(respond);
         case Endpoint::support_bundle:

@@ -16,7 +16,13 @@
 #include <memory>
 #include <string>
 
+namespace drover::eventlog {
+class LogAudit;
+}
+
 namespace drover::orchestrator {
+
+class Anchors;
 
 struct ApiParts {
     Core& core;
@@ -26,6 +32,10 @@ struct ApiParts {
     Hash api_token_hash;
     /// For the support bundle: the configuration, without secrets.
     std::map<std::string, std::string> settings = {};
+    /// For agents that enrol: verifies that a restored log may be obeyed. Empty: there is none.
+    std::string recovery_public_pem = {};
+    /// nullptr: none are kept (tests).
+    Anchors* anchors = nullptr;
     /// Does a piece of long work after what waits now, on the same thread.
     std::function<void(std::function<void()>)> later = [](const auto& work) { work(); };
 };
@@ -71,7 +81,6 @@ class Api {
     // api_system.cc
     [[nodiscard]] HttpResponse readyz() const;
     [[nodiscard]] Result<HttpResponse> events(const Call& call) const;
-    [[nodiscard]] Result<HttpResponse> audit_verify() const;
     [[nodiscard]] Result<HttpResponse> support_bundle() const;
     [[nodiscard]] HttpResponse metrics() const;
 
@@ -86,6 +95,13 @@ class Api {
     [[nodiscard]] Result<HttpResponse> job_compare(const Call& call) const;
     void replay_check(const Respond& respond);
     void check_slice();
+
+    // api_audit.cc
+    void audit_verify(const Respond& respond);
+    void audit_slice(const std::shared_ptr<eventlog::LogAudit>& audit, const Respond& respond);
+    [[nodiscard]] Result<> anchor_now() const;
+    [[nodiscard]] Result<HttpResponse> audit_anchor() const;
+    [[nodiscard]] Result<HttpResponse> audit_export(const Call& call) const;
 
     ApiParts parts_;
     std::unique_ptr<RunningCheck> check_;  ///< the one that runs, if any

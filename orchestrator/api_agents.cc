@@ -61,6 +61,7 @@ void Api::enroll(const Call& call, const Respond& respond) {
                 {{"certificate_pem", pem},
                  {"authority_pem", parts_.enrolment.authority_pem()},
                  {"orchestrator_public_pem", parts_.enrolment.orchestrator_public_pem()},
+                 {"recovery_public_pem", parts_.recovery_public_pem},
                  {"lineage", uuid_text(parts_.core.state().lineage)}}));
         });
 }

@@ -1,5 +1,4 @@
-// The system itself: ready, events, audit, bundle, metrics.
-#include "eventlog/audit.h"
+// The system itself: ready, events, bundle, metrics.
 #include "history/time_text.h"
 #include "orchestrator/api_call.h"
 #include "orchestrator/job_json.h"
@@ -45,6 +44,8 @@ json::object bundle_history(const eventlog::EventLog& log, const JobEntry& entry
 }  // namespace
 
 HttpResponse Api::readyz() const {
+    if (const auto& older_copy = parts_.core.sessions().older_copy())
+        return render(problem_of(*older_copy));
     if (!parts_.core.engine().volume_full()) return json_response({{"status", "ok"}});
     return render(problem_of(Error(Errc::unavailable, "log_volume_full",
                                    "the event log's volume has too little free space",
@@ -89,23 +90,6 @@ Result<HttpResponse> Api::events(const Call& call) const {
     return response;
 }
 
-Result<HttpResponse> Api::audit_verify() const {
-    const eventlog::EventLog& log = parts_.core.engine().log();
-    TRY(const auto report, eventlog::verify(log));
-    json::array findings;
-    for (const eventlog::Finding& finding : report.findings) {
-        findings.push_back({{"id", finding.id}, {"seq", finding.seq}, {"detail", finding.detail}});
-    }
-    json::value first_bad = nullptr;
-    if (!findings.empty()) first_bad = findings.front();
-    return json_response({{"ok", report.whole()},
-                          {"events", report.events},
-                          {"streams", report.streams},
-                          {"head", head_json(log)},
-                          {"first_bad", std::move(first_bad)},
-                          {"findings", std::move(findings)}});
-}
-
 Result<HttpResponse> Api::support_bundle() const {
     const Core& core = parts_.core;
     const eventlog::EventLog& log = core.engine().log();
@@ -130,13 +114,13 @@ Result<HttpResponse> Api::support_bundle() const {
                           {"free_bytes", log.free_bytes()},
                           {"agents", std::move(agents)},
                           {"jobs", std::move(jobs)},
-                          {"metrics", metrics_text(core)}});
+                          {"metrics", metrics_text(core, parts_.anchors)}});
 }
 
 HttpResponse Api::metrics() const {
     HttpResponse response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = metrics_text(parts_.core);
+    response.body = metrics_text(parts_.core, parts_.anchors);
     return response;
 }
 

@@ -102,7 +102,7 @@ void Dispatcher::withdraw_others(const JobEntry& entry, const std::set<EffectId>
         const auto connected = connected_.find(agent);
         if (connected == connected_.end()) continue;
         SentEffects& sent = connected->second;
-        auto it = sent.lower_bound(first_id_of(head.lineage, job));
+        auto it = sent.lower_bound(first_id_of(entry.job.lineage, job));
         while (it != sent.end() && it->first.job == job) {
             if (wanted.contains(it->first)) {
                 ++it;

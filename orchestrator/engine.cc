@@ -286,8 +286,8 @@ Result<> Engine::check_deletable(const Batch& batch, const statemachine::Job& jo
         if (other.id == job.id || !holds_disks(other)) return {};
         return check_shares_no_disk(targets, other);
     };
-    for (const auto& [id, entry] : state_.jobs) {
-        if (!batch.jobs.contains(id)) TRY_VOID(check(entry.job));
+    for (const JobId& id : state_.jobs_with(targets.target_agent)) {
+        if (!batch.jobs.contains(id)) TRY_VOID(check(state_.jobs.at(id).job));
     }
     for (const auto& [id, other] : batch.jobs) TRY_VOID(check(other));
     return {};

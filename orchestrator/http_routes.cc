@@ -81,6 +81,8 @@ const std::vector<Route>& routes() {
          {"at"}},
         {"GET", "/v1/events", Endpoint::events, true, 0, {"from"}},
         {"GET", "/v1/audit/verify", Endpoint::audit_verify},
+        {"POST", "/v1/audit/anchor", Endpoint::audit_anchor, true, body_bytes_max},
+        {"GET", "/v1/audit/export", Endpoint::audit_export, true, 0, {"job"}},
         {"GET", "/v1/replay/check", Endpoint::replay_check},
         {"GET", "/v1/support-bundle", Endpoint::support_bundle},
         {"GET", "/metrics", Endpoint::metrics},

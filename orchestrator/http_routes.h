@@ -29,6 +29,8 @@ enum class Endpoint : std::uint8_t {
     job_compare,
     events,
     audit_verify,
+    audit_anchor,
+    audit_export,
     replay_check,
     support_bundle,
     metrics

@@ -4,6 +4,7 @@
 #include "history/time_text.h"
 #include "orchestrator/quarantine_json.h"
 #include "statemachine/outstanding.h"
+#include "statemachine/reconcile.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
@@ -61,6 +62,38 @@ json::object effect_json(const Core& core, const Effect& effect) {
     return out;
 }
 
+json::object world_json(const JobWorld& world) {
+    json::object out{{"job", uuid_text(world.job)},
+                     {"name", world.job_name},
+                     {"side", to_json(name_of(world.side))},
+                     {"last_seq", world.last_seq},
+                     {"busy", world.busy},
+                     {"closed", world.closed},
+                     {"fence", nullptr},
+                     {"handover", to_json(name_of(world.handover))},
+                     {"handover_token", nullptr}};
+    if (!world.fence.is_zero()) out["fence"] = world.fence.hex();
+    if (!world.handover_token.is_zero()) out["handover_token"] = world.handover_token.hex();
+    return out;
+}
+
+json::value reconciling_json(const Job& job) {
+    if (!job.reconciling) return nullptr;
+    json::object out{{"since", time_or_null(job.reconciling->since_micros)},
+                     {"log_knows_seq", job.reconciling->old_head_seq}};
+    for (const Side side : {Side::source, Side::target}) {
+        const auto& world = job.reconciling->worlds.at(static_cast<std::size_t>(side));
+        out[to_json(name_of(side))] = world ? json::value(world_json(*world)) : json::value();
+    }
+    json::array found;
+    for (const statemachine::Difference& difference : statemachine::differences(job))
+        found.push_back({{"side", to_json(name_of(difference.side))},
+                         {"id", difference.id},
+                         {"detail", difference.detail}});
+    out["differences"] = std::move(found);
+    return out;
+}
+
 }  // namespace
 
 std::vector<std::string> allowed_names(const Job& job, WallMicros now) {
@@ -82,6 +115,7 @@ json::object job_json(const Core& core, const JobEntry& entry, WallMicros now) {
         {"source", json::object{{"connected", sessions.is_connected(job.spec.source_agent)}}},
         {"target", json::object{{"connected", sessions.is_connected(job.spec.target_agent)}}}};
     out["progress"] = progress_json(core.telemetry(), job.id);
+    out["reconciling"] = reconciling_json(job);
     out["as_of_seq"] = core.state().seq;
     return out;
 }
@@ -123,11 +157,17 @@ json::object agent_json(const Core& core, const std::string& name, const AgentEn
         out["software"] = agent.described->software;
         out["host_identity"] = agent.described->host_identity;
     }
+    json::array unknown;
     if (const Presence* there = core.sessions().presence(name)) {
+        for (const JobWorld& world : there->unknown_jobs) unknown.push_back(world_json(world));
         out["last_seen"] = time_or_null(there->last_seen_micros);
         out["address"] = there->address;
         if (!there->alarm.empty()) out["alarm"] = there->alarm;
     }
+    if (!unknown.empty() && out["alarm"].is_null())
+        out["alarm"] = "holds " + std::to_string(unknown.size()) +
+                       " job(s) that this log does not know; see drover agent show " + name;
+    out["unknown_jobs"] = std::move(unknown);
     return out;
 }
 

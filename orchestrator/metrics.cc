@@ -1,5 +1,7 @@
 #include "orchestrator/metrics.h"
 
+#include "orchestrator/anchors.h"
+
 #include <map>
 
 namespace drover::orchestrator {
@@ -64,9 +66,19 @@ void add_jobs(const Core& core, Exposition& out) {
     }
 }
 
+void add_anchors(const Anchors& anchors, Exposition& out) {
+    out.single("drover_anchored_seq", "gauge", "The last event that an anchor covers.",
+               anchors.anchored_seq());
+    out.single("drover_anchor_alarm", "gauge", "1: the last anchor could not be made.",
+               anchors.alarm() ? 1U : 0U);
+    if (anchors.copy() == nullptr) return;
+    out.single("drover_anchor_copy_alarm", "gauge", "1: the second path does not have the anchors.",
+               anchors.copy()->status().alarm ? 1U : 0U);
+}
+
 }  // namespace
 
-std::string metrics_text(const Core& core) {
+std::string metrics_text(const Core& core, const Anchors* anchors) {
     const Engine& engine = core.engine();
     const Engine::Counters& counters = engine.counters();
     Exposition out;
@@ -86,6 +98,7 @@ std::string metrics_text(const Core& core) {
                engine.log().free_bytes());
     out.single("drover_agents_connected", "gauge", "Agents with a session.",
                core.sessions().connected_count());
+    if (anchors != nullptr) add_anchors(*anchors, out);
     add_jobs(core, out);
     return out.take();
 }

@@ -2,9 +2,12 @@
 
 #include "base/crash_point.h"
 #include "eventlog/rocksdb_log.h"
+#include "history/anchor_file.h"
 #include "orchestrator/agent_links.h"
+#include "orchestrator/anchors.h"
 #include "orchestrator/api.h"
 #include "orchestrator/http_server.h"
+#include "orchestrator/open_log.h"
 #include "orchestrator/setup.h"
 
 #include <csignal>
@@ -25,12 +28,15 @@ constexpr std::chrono::milliseconds tick_every{250};
 
 class Server {
   public:
-    Server(const Secrets& secrets, const Config& config, std::unique_ptr<eventlog::EventLog> log)
-        : secrets_(secrets),
+    Server(const std::filesystem::path& state, const Secrets& secrets, const Config& config,
+           OpenedLog opened)
+        : state_(state),
+          secrets_(secrets),
           config_(config),
           enrolment_(secrets.authority, secrets.ticket.public_pem, secrets.ca_pin,
                      secrets.agent_token_secret),
-          log_(std::move(log)),
+          log_(std::move(opened.log)),
+          replayed_(std::move(opened.state)),
           io_(1),
           signals_(io_, SIGTERM, SIGINT),
           tick_timer_(io_) {}
@@ -57,12 +63,25 @@ class Server {
     [[nodiscard]] Moment now() const { return {clock_.wall_micros(), clock_.steady_ms()}; }
 
     Result<> start_core() {
+        TRY(anchors_, Anchors::open(*log_, secrets_.anchor,
+                                    {anchors_file(state_), config_.anchor_file}, now()));
         const auto sign = [key = secrets_.ticket.key_pem](ByteView message) {
             return wire::sign(key, message);
         };
         TRY_VOID(sign(as_bytes("a key that cannot sign is found before anybody connects")));
-        TRY(core_, Core::start({*log_, random_, sign, {config_.reserve_bytes}}, now()));
+        TRY(core_, Core::start({*log_, random_, sign, {config_.reserve_bytes}, {}, std::move(replayed_)},
+                               now()));
         core_->engine().on_submit([this] { schedule_turn(); });
+        anchors_->on_made([this](const eventlog::Anchor& anchor, const std::string& line) {
+            core_->sessions().announce({anchor.lineage, anchor.last_seq, line});
+            schedule_turn();
+        });
+        if (!anchors_->all().empty())
+            core_->sessions().announce({anchors_->all().back().lineage,
+                                        anchors_->all().back().last_seq,
+                                        history::anchor_line(anchors_->all().back())});
+        // A failure is an alarm, said in the log.
+        (void)anchors_->make_now(now());
         api_ = std::make_unique<Api>(ApiParts{
             .core = *core_,
             .clock = clock_,
@@ -70,6 +89,8 @@ class Server {
             .enrolment = enrolment_,
             .api_token_hash = secrets_.api_token_hash,
             .settings = settings_of(config_),
+            .recovery_public_pem = secrets_.recovery_public_pem,
+            .anchors = anchors_.get(),
             .later = [this](std::function<void()> work) { asio::post(io_, std::move(work)); }});
         return {};
     }
@@ -99,6 +120,7 @@ class Server {
 
     void tick() {
         if (const auto ticked = core_->tick(now()); !ticked) return fail(ticked.error());
+        anchors_->tick(now());
         schedule_turn();
         tick_timer_.expires_after(tick_every);
         tick_timer_.async_wait([this](const boost::system::error_code& error) {
@@ -136,12 +158,15 @@ class Server {
         io_.stop();
     }
 
+    const std::filesystem::path& state_;
     const Secrets& secrets_;
     const Config& config_;
     SystemClock clock_;
     SystemRandom random_;
     Enrolment enrolment_;
     std::unique_ptr<eventlog::EventLog> log_;
+    State replayed_;  ///< given to the core
+    std::unique_ptr<Anchors> anchors_;
     std::unique_ptr<Core> core_;
     std::unique_ptr<Api> api_;
     // After what its handlers use, so that it is destroyed first, with the connections in it.
@@ -157,12 +182,13 @@ class Server {
 }  // namespace
 
 Result<> run_server(const std::filesystem::path& state, const Config& config) {
+    SystemRandom random;
+    TRY_VOID(provide_anchor_key(state, random));
     TRY(const auto secrets, load_secrets(state));
     DROVER_CRASH_POINT("start.secrets_loaded");
-    TRY(auto log,
-        eventlog::open_rocksdb_log(log_directory(state), {.ballast_bytes = config.ballast_bytes}));
+    TRY(auto opened, open_log(log_directory(state), config.ballast_bytes));
     DROVER_CRASH_POINT("start.log_opened");
-    Server server(secrets, config, std::move(log));
+    Server server(state, secrets, config, std::move(opened));
     return server.run();
 }
 

@@ -125,6 +125,12 @@ struct CommandRejected {
   detail @3 :Text;  # free text
 }
 
+struct Verdict {
+  # A person ended a job after a restore.
+  by @0 :Text;
+  reason @1 :Text;  # free text, never empty
+}
+
 struct Event {
   union {
     jobPlanned @0 :JobPlanned;
@@ -178,5 +184,11 @@ struct Event {
     deletionStarted @48 :Deed;
     targetDataDeleted @49 :Void;
     commandRejected @50 :CommandRejected;
+    reconcileStarted :group { oldHeadSeq @51 :UInt64; }       # the last event the log has
+    worldSeen @52 :Agent.JobWorld;                            # as the agent reported it
+    reconciled @53 :Void;
+    resolvedToTarget @54 :Verdict;
+    resolvedToSource @55 :Verdict;
+    resolvedToNeither @56 :Verdict;
   }
 }

@@ -1,26 +1,52 @@
-/// What runs went through, against all that there is: the rows of the transition table, the kinds
-/// of faults, and the steps at which a process can die.
+/// What runs went through, against all that there is: the phases and the rows of the transition
+/// table, the kinds of faults, the steps at which a process can die, and the ids of errors.
 #pragma once
 
-#include "simulations/world.h"
+#include "statemachine/event.h"
 #include "statemachine/transitions.h"
 
+#include <cstdint>
+#include <functional>
+#include <istream>
+#include <map>
+#include <ostream>
+#include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace drover::sim {
+
+/// What a run, or many, went through.
+struct Coverage {
+    std::map<std::pair<std::string, std::string>, std::uint64_t> transitions;  ///< phase, event
+    std::map<std::string, std::uint64_t> faults;
+    std::map<std::string, std::uint64_t> crash_points;  ///< steps at which a process was killed
+    std::set<std::string, std::less<>> steps;           ///< at which one could have been
+    std::map<std::string, std::uint64_t> errors;        ///< ids of errors, findings and rejections
+    std::map<std::string, std::uint64_t> phases;
+
+    void add(const Coverage& other);
+    /// The ids in a fact.
+    void add_errors(const statemachine::Event& event);
+};
+
+/// As lines of text, for another process; reading ends at the first line of another kind.
+void write(std::ostream& out, const Coverage& coverage);
+[[nodiscard]] Coverage read_coverage(std::istream& in);
 
 /// Rows that this release refuses by capability: test cutover, and rollback in mode keep. They are
 /// those that enter or leave the phases of either.
 [[nodiscard]] bool is_refused(const statemachine::TransitionRow& row);
 
 struct Gaps {
+    std::vector<std::string> phases;
     std::vector<std::string> transitions;
     std::vector<std::string> faults;
     std::vector<std::string> crash_points;  ///< steps that were taken, but at which nobody died
 
     [[nodiscard]] bool empty() const {
-        return transitions.empty() && faults.empty() && crash_points.empty();
+        return phases.empty() && transitions.empty() && faults.empty() && crash_points.empty();
     }
 };
 

@@ -1,5 +1,6 @@
 // drover-sim: the command line of the simulator.
 #include "simulations/coverage.h"
+#include "simulations/processes.h"
 #include "simulations/report.h"
 #include "simulations/small_worlds.h"
 #include "simulations/world.h"
@@ -23,6 +24,7 @@ struct Arguments {
     double days = 0;
     SearchOptions search;
     std::string small;
+    std::uint32_t processes = processes_default();
 };
 
 Options options_of(const Arguments& arguments, std::uint64_t seed) {
@@ -37,6 +39,13 @@ Options options_of(const Arguments& arguments, std::uint64_t seed) {
         at = comma + 1;
     }
     return options;
+}
+
+void add_processes(CLI::App& command, Arguments& arguments) {
+    command
+        .add_option("--processes", arguments.processes,
+                    "run in so many processes; default: one per core")
+        ->check(CLI::Range(1U, processes_max));
 }
 
 void add_common(CLI::App& command, Arguments& arguments) {
@@ -59,13 +68,22 @@ int run_one(const Arguments& arguments) {
     return 1;
 }
 
-/// False when a seed broke a rule.
-bool go_through(const Arguments& arguments, Swarm& swarm) {
-    const std::size_t dots = arguments.seeds.find("..");
-    const std::uint64_t first = std::stoull(arguments.seeds.substr(0, dots));
-    const std::uint64_t last =
-        dots == std::string::npos ? first : std::stoull(arguments.seeds.substr(dots + 2));
-    for (std::uint64_t seed = first; seed <= last; ++seed) {
+struct Seeds {
+    std::uint64_t first = 1;
+    std::uint64_t last = 1;
+};
+
+Seeds seeds_from(const std::string& text) {
+    const std::size_t dots = text.find("..");
+    const std::uint64_t first = std::stoull(text.substr(0, dots));
+    return {first, dots == std::string::npos ? first : std::stoull(text.substr(dots + 2))};
+}
+
+/// Every so-many-th seed; false when one broke a rule.
+bool go_through(const Arguments& arguments, std::uint32_t share, Swarm& swarm) {
+    const Seeds seeds = seeds_from(arguments.seeds);
+    for (std::uint64_t seed = seeds.first + share; seed <= seeds.last;
+         seed += arguments.processes) {
         const Options options = options_of(arguments, seed);
         const Outcome outcome = World(options, false).run();
         swarm.add(outcome);
@@ -75,13 +93,33 @@ bool go_through(const Arguments& arguments, Swarm& swarm) {
         print_shortest(options, outcome);
         return false;
     }
+    return true;
+}
+
+bool go_through_all(const Arguments& arguments, Swarm& swarm) {
+    const Share share = [&arguments](std::uint32_t number, std::ostream& tally) {
+        Swarm own;
+        const bool holds = go_through(arguments, number, own);
+        own.write(tally);
+        return holds;
+    };
+    if (!run_shares(arguments.processes, share, [&swarm](std::istream& in) { swarm.read(in); })) {
+        std::cout << "verdict: a rule was broken\n";
+        return false;
+    }
     swarm.print();
     return true;
 }
 
+SearchOptions search_of(const Arguments& arguments) {
+    SearchOptions search = arguments.search;
+    search.processes = arguments.processes;
+    return search;
+}
+
 int run_swarm(const Arguments& arguments) {
     Swarm swarm;
-    if (!go_through(arguments, swarm)) return 1;
+    if (!go_through_all(arguments, swarm)) return 1;
     print_coverage(swarm.coverage());
     return 0;
 }
@@ -92,10 +130,10 @@ int check_coverage(Arguments arguments) {
     for (const char* profile : {"default", "harsh"}) {
         arguments.faults = profile;
         Swarm swarm;
-        if (!go_through(arguments, swarm)) return 1;
+        if (!go_through_all(arguments, swarm)) return 1;
         all.add(swarm.coverage());
     }
-    if (!search_small_worlds(arguments.search, all)) return 1;
+    if (!search_small_worlds(search_of(arguments), all)) return 1;
     print_coverage(all);
     return gaps_of(all).empty() ? 0 : 1;
 }
@@ -103,7 +141,7 @@ int check_coverage(Arguments arguments) {
 int exhaust(const Arguments& arguments) {
     if (arguments.small.empty()) {
         Coverage coverage;
-        const bool holds = search_small_worlds(arguments.search, coverage);
+        const bool holds = search_small_worlds(search_of(arguments), coverage);
         print_coverage(coverage);
         std::cout << "verdict: " << (holds ? "no rule was broken" : "a rule was broken") << "\n";
         return holds ? 0 : 1;
@@ -138,10 +176,12 @@ int main(int argc, char** argv) {
     CLI::App* swarm = app.add_subcommand("swarm", "many seeds, until one breaks a rule");
     swarm->add_option("--seeds", arguments.seeds, "A..B, both included")->required();
     add_common(*swarm, arguments);
+    add_processes(*swarm, arguments);
     CLI::App* told = app.add_subcommand("explain", "the timeline of one seed");
     told->add_option("--seed", arguments.seed)->required();
     add_common(*told, arguments);
     const auto add_search = [&arguments](CLI::App& command) {
+        add_processes(command, arguments);
         command.add_option("--depth", arguments.search.depth, "commands in a history")
             ->check(CLI::Range(0, 5));
         command

@@ -74,10 +74,10 @@ void Operator::wish(SimulatedJob& job, statemachine::Wish wish, const std::strin
             if (is_wrong && answer && !answer->rejected)
                 world_.violate("a commit is confirmed by name", "job " + job.name);
             if (answer && answer->event_count > 0) acknowledged_.push_back({id, *answer});
-            if (!answer) ++world_.coverage.refusals[std::string(answer.error().id())];
+            if (!answer) ++world_.coverage.errors[std::string(answer.error().id())];
             const bool refused = !answer || answer->rejected;
             if (answer && answer->rejected) {
-                ++world_.coverage.refusals[answer->rejected->id];
+                ++world_.coverage.errors[answer->rejected->id];
                 world_.note("operator", "job " + job.name + ": refused, " + answer->rejected->id);
             }
             look_after(job, refused ? dice_.between(5, 30) * second : second);

@@ -108,6 +108,26 @@ void Swarm::add(const Outcome& outcome) {
     coverage_.add(outcome.coverage);
 }
 
+void Swarm::write(std::ostream& out) const {
+    out << seeds_ << ' ' << steps_ << ' ' << facts_ << ' ' << committed_ << ' ' << cancelled_ << ' '
+        << simulated_ << '\n';
+    sim::write(out, coverage_);
+}
+
+void Swarm::read(std::istream& in) {
+    std::uint64_t seeds = 0, steps = 0, facts = 0, committed = 0, cancelled = 0;
+    Micros simulated = 0;
+    in >> seeds >> steps >> facts >> committed >> cancelled >> simulated;
+    in.ignore(1);
+    seeds_ += seeds;
+    steps_ += steps;
+    facts_ += facts;
+    committed_ += committed;
+    cancelled_ += cancelled;
+    simulated_ += simulated;
+    coverage_.add(read_coverage(in));
+}
+
 void Swarm::print() const {
     const double took = seconds(std::chrono::steady_clock::now() - began_);
     std::printf(
@@ -121,7 +141,7 @@ void Swarm::print() const {
         "faults: %zu of %zu kinds; crash points hit: %zu; phase x event pairs: %zu; error "
         "ids: %zu\n",
         coverage_.faults.size(), fault_kind_count, coverage_.crash_points.size(),
-        coverage_.transitions.size(), coverage_.refusals.size());
+        coverage_.transitions.size(), coverage_.errors.size());
     std::printf("verdict: no rule was broken\n");
 }
 

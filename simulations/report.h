@@ -5,6 +5,8 @@
 #include "simulations/world.h"
 
 #include <chrono>
+#include <istream>
+#include <ostream>
 
 namespace drover::sim {
 
@@ -24,6 +26,10 @@ class Swarm {
 
     void add(const Outcome& outcome);
     void print() const;
+
+    /// For another process, and from one: there all seeds of it are added.
+    void write(std::ostream& out) const;
+    void read(std::istream& in);
 
     [[nodiscard]] const Coverage& coverage() const { return coverage_; }
 

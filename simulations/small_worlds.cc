@@ -3,10 +3,7 @@
 #include "base/sha256.h"
 
 #include <algorithm>
-#include <chrono>
-#include <cstdio>
 #include <functional>
-#include <iostream>
 #include <sstream>
 
 namespace drover::sim {
@@ -120,17 +117,6 @@ std::optional<statemachine::Wish> wish_named(const std::string& name, const std:
     return std::nullopt;
 }
 
-/// Those of which histories are made. A job is planned once, and that its target stands still is
-/// confirmed only by whoever switched it off: a lie is not a command that a history may hold.
-std::vector<std::string> actions() {
-    std::vector<std::string> out;
-    for (const statemachine::Wish& wish : statemachine::operator_wishes())
-        if (!std::holds_alternative<statemachine::Plan>(wish) &&
-            !std::holds_alternative<statemachine::ConfirmTargetStopped>(wish))
-            out.emplace_back(action_of(wish));
-    return out;
-}
-
 /// The operator wishes this at once, whatever goes on.
 Strike wish_at_once(const std::string& action) {
     return [action](World& world) {
@@ -140,7 +126,13 @@ Strike wish_at_once(const std::string& action) {
         command.job = job.name;
         command.command = {*Uuid::from(ByteView(id.data).first(16)), "operator:bob", "now",
                            *wish_named(action, job.name)};
-        world.server->request({std::move(command), id}, [](const Result<orchestrator::Answer>&) {});
+        world.server->request({std::move(command), id},
+                              [&world](const Result<orchestrator::Answer>& answer) {
+                                  if (!answer)
+                                      ++world.coverage.errors[std::string(answer.error().id())];
+                                  if (answer && answer->rejected)
+                                      ++world.coverage.errors[answer->rejected->id];
+                              });
     };
 }
 
@@ -275,182 +267,6 @@ class SmallRun {
     std::map<std::string, std::uint64_t> steps_;  ///< so far, by party
 };
 
-// ---- the search ----
-
-/// A history that was accepted in full, and its undisturbed run.
-struct Known {
-    SmallCase small;
-    std::uint64_t facts = 0;
-    std::uint64_t messages = 0;
-    std::uint64_t cutover_at = 0;
-    std::uint64_t over_at = 0;
-};
-
-class Search {
-  public:
-    Search(const SearchOptions& options, Coverage& coverage)
-        : options_(options),
-          coverage_(coverage) {}
-
-    [[nodiscard]] bool run() {
-        return timed("histories of operators' commands", [this] { return find_histories(); }) &&
-               timed("crashes after a fact", [this] { return crash_everywhere(); }) &&
-               timed("lost messages", [this] { return lose_everything(); }) &&
-               timed("crashes x lost messages", [this] { return crash_and_lose(); }) &&
-               timed("one strike at a boundary", [this] { return strike_once(); }) &&
-               timed("one more command at a boundary", [this] { return wish_anywhere(); }) &&
-               timed("a disk gone, then a preflight", [this] { return lose_disk(); }) &&
-               timed("one party killed at a step", [this] { return kill_at_steps(); }) &&
-               timed("two strikes at boundaries", [this] { return strike_twice(); });
-    }
-
-  private:
-    [[nodiscard]] bool timed(const char* what, const std::function<bool()>& part) {
-        const std::uint64_t before = runs_;
-        const auto began = std::chrono::steady_clock::now();
-        const bool holds = part();
-        const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-        std::printf("%-34s %7llu runs, %5.1f s\n", what,
-                    static_cast<unsigned long long>(runs_ - before), took.count());
-        return holds;
-    }
-
-    /// False when a rule was broken, which it has printed then.
-    [[nodiscard]] bool holds(const SmallCase& small, SmallOutcome* out = nullptr) {
-        SmallOutcome ran = run_small(small, false);
-        ++runs_;
-        coverage_.add(ran.outcome.coverage);
-        const auto violation = ran.outcome.violation;
-        if (violation)
-            std::cout << "VIOLATION of \"" << violation->rule << "\"\n  " << violation->detail
-                      << "\nreplay: drover-sim exhaust --only '" << small.text() << "'\n";
-        if (out != nullptr) *out = std::move(ran);
-        return !violation;
-    }
-
-    [[nodiscard]] bool find_histories() {
-        return extend({}, options_.depth) && extend({"start", "cutover"}, options_.depth);
-    }
-
-    /// Keeps the history if all of its commands were accepted, and tries one more.
-    [[nodiscard]] bool extend(const std::vector<std::string>& history, std::uint32_t more) {
-        Known known{{history, {}}};
-        SmallOutcome out;
-        if (!holds(known.small, &out)) return false;
-        if (out.ordered < history.size() || out.accepted < out.ordered) return true;
-        known.facts = out.outcome.facts;
-        known.messages = out.messages;
-        known.cutover_at = out.cutover_at;
-        known.over_at = out.over_at;
-        if (seen_.insert(known.small.text()).second) known_.push_back(std::move(known));
-        if (more == 0) return true;
-        for (const std::string& action : actions()) {
-            std::vector<std::string> longer = history;
-            longer.push_back(action);
-            if (!extend(longer, more - 1)) return false;
-        }
-        return true;
-    }
-
-    [[nodiscard]] bool with(const Known& known, std::vector<Disturbance> disturbances,
-                            SmallOutcome* out = nullptr) {
-        return holds({known.small.history, std::move(disturbances)}, out);
-    }
-
-    [[nodiscard]] bool crash_everywhere() {
-        for (const Known& known : known_)
-            for (std::uint64_t n = 1; n <= known.facts; ++n)
-                if (!with(known, {{"orchestrator_dies", n}})) return false;
-        return true;
-    }
-
-    [[nodiscard]] bool lose_everything() {
-        for (const Known& known : known_)
-            for (std::uint64_t m = 1; m <= known.messages; ++m)
-                if (!with(known, {{"lost", m}})) return false;
-        return true;
-    }
-
-    /// The plain ways: committed, and rolled back from holding.
-    [[nodiscard]] std::vector<const Known*> plain() const {
-        std::vector<const Known*> out;
-        for (const Known& known : known_) {
-            const std::string text = known.small.text();
-            if (text == "start,cutover,commit" || text == "start,cutover,rollback")
-                out.push_back(&known);
-        }
-        return out;
-    }
-
-    [[nodiscard]] bool crash_and_lose() {
-        for (const Known* known : plain())
-            for (std::uint64_t n = known->cutover_at; n <= known->over_at; ++n)
-                for (std::uint64_t m = 1; m <= known->messages; ++m)
-                    if (is_next() && !with(*known, {{"orchestrator_dies", n}, {"lost", m}}))
-                        return false;
-        return true;
-    }
-
-    [[nodiscard]] bool strike_once() {
-        for (const Known* known : plain())
-            for (std::uint64_t n = known->cutover_at; n <= known->over_at; ++n)
-                for (const auto& strike : strikes())
-                    if (!with(*known, {{strike.first, n}})) return false;
-        return true;
-    }
-
-    /// Not only where the job waits for one.
-    [[nodiscard]] bool wish_anywhere() {
-        for (const Known* known : plain())
-            for (std::uint64_t n = 1; n <= known->facts; ++n)
-                for (const std::string& action : actions())
-                    if (!with(*known, {{"operator_" + action, n}})) return false;
-        return true;
-    }
-
-    /// What a preflight finds when something changed since the last.
-    [[nodiscard]] bool lose_disk() {
-        for (const Known& known : known_) {
-            if (known.small.history.empty() || known.small.history.front() != "preflight") continue;
-            for (std::uint64_t n = 1; n <= known.facts; ++n)
-                if (!with(known, {{disk_gone, n}})) return false;
-        }
-        return true;
-    }
-
-    [[nodiscard]] bool kill_at_steps() {
-        for (const Known* known : plain())
-            for (const char* process : {"orchestrator_at_step", "source_at_step", "target_at_step"})
-                for (std::uint64_t step = 1;; ++step) {
-                    SmallOutcome out;
-                    if (!with(*known, {{process, step}}, &out)) return false;
-                    if (!out.struck) break;
-                }
-        return true;
-    }
-
-    [[nodiscard]] bool strike_twice() {
-        for (const Known* known : plain())
-            for (std::uint64_t n = known->cutover_at; n <= known->over_at; ++n)
-                for (const auto& first : strikes())
-                    for (std::uint64_t m = n; m <= known->over_at; ++m)
-                        for (const auto& other : strikes())
-                            if (is_next() && !with(*known, {{first.first, n}, {other.first, m}}))
-                                return false;
-        return true;
-    }
-
-    /// Of the pairs one in so many.
-    [[nodiscard]] bool is_next() { return pair_++ % options_.pairs_one_in == 0; }
-
-    const SearchOptions options_;
-    Coverage& coverage_;
-    std::set<std::string> seen_;
-    std::vector<Known> known_;
-    std::uint64_t runs_ = 0;
-    std::uint64_t pair_ = 0;
-};
-
 }  // namespace
 
 std::string SmallCase::text() const {
@@ -483,12 +299,25 @@ std::optional<SmallCase> SmallCase::from(const std::string& text) {
     return small;
 }
 
-SmallOutcome run_small(const SmallCase& small, bool tracing) {
-    return SmallRun(small, tracing).run();
+/// A job is planned once, and that its target stands still is
+/// confirmed only by whoever switched it off: a lie is not a command that a history may hold.
+std::vector<std::string> action_names() {
+    std::vector<std::string> out;
+    for (const statemachine::Wish& wish : statemachine::operator_wishes())
+        if (!std::holds_alternative<statemachine::Plan>(wish) &&
+            !std::holds_alternative<statemachine::ConfirmTargetStopped>(wish))
+            out.emplace_back(action_of(wish));
+    return out;
 }
 
-bool search_small_worlds(const SearchOptions& options, Coverage& coverage) {
-    return Search(options, coverage).run();
+std::vector<std::string> strike_names() {
+    std::vector<std::string> out;
+    for (const auto& [name, strike] : strikes()) out.push_back(name);
+    return out;
+}
+
+SmallOutcome run_small(const SmallCase& small, bool tracing) {
+    return SmallRun(small, tracing).run();
 }
 
 }  // namespace drover::sim

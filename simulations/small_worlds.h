@@ -1,6 +1,6 @@
 /// Every history of a few commands in a world with one job, and every single disturbance of it: a
-/// crash at each event boundary, each message lost, each party killed, cut off or rebooted at each
-/// step of a cutover. Nothing is drawn.
+/// crash at each event boundary, each message lost, both together, each party killed, cut off or
+/// rebooted at each step of a cutover. Nothing is drawn.
 #pragma once
 
 #include "simulations/world.h"
@@ -39,12 +39,18 @@ struct SmallOutcome {
     bool struck = false;           ///< the last disturbance happened
 };
 
+/// Names of what can happen to the parties at an event boundary.
+[[nodiscard]] std::vector<std::string> strike_names();
+/// Names of the commands of which histories are made.
+[[nodiscard]] std::vector<std::string> action_names();
+
 [[nodiscard]] SmallOutcome run_small(const SmallCase& small, bool tracing);
 
 struct SearchOptions {
     std::uint32_t depth = 3;  ///< commands in a history
     /// Of the pairs of disturbances one in so many, evenly; 1: all.
     std::uint32_t pairs_one_in = 1;
+    std::uint32_t processes = 1;
 };
 
 /// Prints counts; false, with the command that shows it, when a rule was broken.

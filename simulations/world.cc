@@ -46,15 +46,6 @@ std::uint64_t rotate(std::uint64_t value, int by) {
 
 }  // namespace
 
-void Coverage::add(const Coverage& other) {
-    for (const auto& [key, count] : other.transitions) transitions[key] += count;
-    for (const auto& [key, count] : other.faults) faults[key] += count;
-    for (const auto& [key, count] : other.crash_points) crash_points[key] += count;
-    for (const auto& [key, count] : other.refusals) refusals[key] += count;
-    steps.insert(other.steps.begin(), other.steps.end());
-    for (const auto& [key, count] : other.phases) phases[key] += count;
-}
-
 World::World(const Options& drawn, bool tracing)
     : options(drawn),
       scheduler(drawn.seed ^ 0x5c4edULL, drawn.shuffle),
@@ -387,8 +378,7 @@ void World::take_in(const eventlog::Record& record, const orchestrator::Fact& fa
         what += detail_of(*event);
         note("job " + job.name, what);
     }
-    if (const auto* parked = std::get_if<statemachine::Parked>(event))
-        ++coverage.refusals[parked->error.id()];
+    coverage.add_errors(*event);
     const statemachine::Phase before = job.phase;
     invariants_->on_fact(record, fact);
     ++coverage.phases[std::string(name_of(job.phase))];

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "simulations/agent_process.h"
+#include "simulations/coverage.h"
 #include "simulations/faults.h"
 #include "simulations/options.h"
 #include "simulations/orchestrator_process.h"
@@ -23,18 +24,6 @@ struct Violation {
     std::string detail;
     std::uint64_t step = 0;
     Micros at = 0;
-};
-
-/// What a run, or many, went through.
-struct Coverage {
-    std::map<std::pair<std::string, std::string>, std::uint64_t> transitions;  ///< phase, event
-    std::map<std::string, std::uint64_t> faults;
-    std::map<std::string, std::uint64_t> crash_points;  ///< steps at which a process was killed
-    std::set<std::string, std::less<>> steps;           ///< at which one could have been
-    std::map<std::string, std::uint64_t> refusals;      ///< ids of errors and rejections
-    std::map<std::string, std::uint64_t> phases;
-
-    void add(const Coverage& other);
 };
 
 struct TraceLine {

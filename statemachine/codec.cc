@@ -238,7 +238,27 @@ class Writer {
         to.setDetail(text(free_text(fact.detail)));
     }
 
+    void operator()(const ReconcileStarted& fact) {
+        out_.initReconcileStarted().setOldHeadSeq(fact.old_head_seq);
+    }
+
+    void operator()(const WorldSeen& fact) { flat::write(out_.initWorldSeen(), fact.world); }
+
+    void operator()(const Reconciled&) { out_.setReconciled(); }
+
+    void operator()(const ResolvedToTarget& fact) { verdict(out_.initResolvedToTarget(), fact); }
+
+    void operator()(const ResolvedToSource& fact) { verdict(out_.initResolvedToSource(), fact); }
+
+    void operator()(const ResolvedToNeither& fact) { verdict(out_.initResolvedToNeither(), fact); }
+
   private:
+    template <class Resolved>
+    static void verdict(schema::Verdict::Builder to, const Resolved& fact) {
+        to.setBy(text(free_text(fact.by)));
+        to.setReason(text(free_text(fact.reason)));
+    }
+
     static void deed(schema::Deed::Builder to, const std::string& by) {
         to.setBy(text(free_text(by)));
     }

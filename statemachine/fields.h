@@ -381,6 +381,50 @@ void fields(V& visit, const CommandRejected& v) {
     visit("detail", v.detail);
 }
 
+template <class V>
+void fields(V& visit, const JobWorld& v) {
+    visit("job", v.job);
+    visit("side", v.side);
+    visit("job_name", v.job_name);
+    visit("last_seq", v.last_seq);
+    visit("busy", v.busy);
+    visit("closed", v.closed);
+    visit("fence", v.fence);
+    visit("handover", v.handover);
+    visit("handover_token", v.handover_token);
+}
+
+template <class V>
+void fields(V& visit, const ReconcileStarted& v) {
+    visit("old_head_seq", v.old_head_seq);
+}
+
+template <class V>
+void fields(V& visit, const WorldSeen& v) {
+    visit("world", v.world);
+}
+
+template <class V>
+void fields(V&, const Reconciled&) {}
+
+template <class V>
+void fields(V& visit, const ResolvedToTarget& v) {
+    visit("by", v.by);
+    visit("reason", v.reason);
+}
+
+template <class V>
+void fields(V& visit, const ResolvedToSource& v) {
+    visit("by", v.by);
+    visit("reason", v.reason);
+}
+
+template <class V>
+void fields(V& visit, const ResolvedToNeither& v) {
+    visit("by", v.by);
+    visit("reason", v.reason);
+}
+
 // ---- state ----
 
 template <class V>
@@ -395,6 +439,13 @@ void fields(V& visit, const ParkedState& v) {
     visit("step", v.step);
     visit("error", v.error);
     visit("since_micros", v.since_micros);
+}
+
+template <class V>
+void fields(V& visit, const Reconciling& v) {
+    visit("old_head_seq", v.old_head_seq);
+    visit("since_micros", v.since_micros);
+    visit("worlds", v.worlds);
 }
 
 template <class V>
@@ -460,6 +511,9 @@ void fields(V& visit, const Job& v) {
     visit("wake_cause", v.wake_cause);
     visit("phase_since_micros", v.phase_since_micros);
     visit("created_micros", v.created_micros);
+    // Only where a restore lost events: the text of every other state is as it was before these.
+    if (v.reconciling) visit("reconciling", v.reconciling);
+    if (v.resolved) visit("resolved", v.resolved);
 }
 
 }  // namespace drover::statemachine

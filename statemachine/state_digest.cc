@@ -81,6 +81,14 @@ class BytesV1 {
 
     void put(const Cause& v) { all(v.seq, v.wall_micros); }
 
+    void put(const JobWorld& world) {
+        const auto& [job, side, job_name, last_seq, busy, closed, fence, handover, handover_token] =
+            world;
+        all(job, side, job_name, last_seq, busy, closed, fence, handover, handover_token);
+    }
+
+    void put(const Reconciling& v) { all(v.old_head_seq, v.since_micros, v.worlds); }
+
     template <class T>
     void put(const std::optional<T>& value) {
         put(value.has_value());
@@ -130,7 +138,7 @@ Bytes state_bytes_v1(const Job& job) {
                  target_stop_confirmed, deactivate_pending, release_pending, cleaned_up,
                  deletion_wanted, data_deleted, agent_connected, attempt, phase_cause, run_cause,
                  copy_cause, fence_cause, deactivate_cause, release_cause, deletion_cause,
-                 wake_cause, phase_since_micros, created_micros] = job;
+                 wake_cause, phase_since_micros, created_micros, reconciling, resolved] = job;
     static_cast<void>(lineage);  // the log's, which a restore changes; no event says it
     BytesV1 out;
     out.all(id, spec, phase, exists, version, paused, pause_reason, parked, quarantined, limits,
@@ -144,7 +152,7 @@ Bytes state_bytes_v1(const Job& job) {
             deactivate_pending, release_pending, cleaned_up, deletion_wanted, data_deleted,
             agent_connected, attempt);
     out.all(phase_cause, run_cause, copy_cause, fence_cause, deactivate_cause, release_cause,
-            deletion_cause, wake_cause, phase_since_micros, created_micros);
+            deletion_cause, wake_cause, phase_since_micros, created_micros, reconciling, resolved);
     return out.take();
 }
 

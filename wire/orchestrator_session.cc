@@ -8,7 +8,9 @@ namespace drover::wire {
 namespace {
 
 constexpr const char* stale_copy_next =
-    "this orchestrator may run on an old copy of its log: stop it and start the newest copy";
+    "this orchestrator may run on an old copy of its log: stop it and start the newest copy; if there "
+    "is none, accept the loss with droverd restore --from BACKUP --state NEW --accept-loss --reason "
+    "TEXT --recovery-key FILE";
 
 Error protocol_error(const std::string& detail) {
     return Error(Errc::invalid, "protocol_error", detail, "nothing of the session was used",
@@ -18,6 +20,12 @@ Error protocol_error(const std::string& detail) {
 Error stale_copy(const std::string& id, const std::string& detail) {
     return Error(Errc::conflict, id, detail, "the agent obeyed nothing of this orchestrator",
                  stale_copy_next);
+}
+
+/// Our log was restored from a copy of the one with this lineage.
+bool is_predecessor(const LogView& log, const Uuid& lineage) {
+    return std::any_of(log.resets.begin(), log.resets.end(),
+                       [&](const LineageReset& reset) { return reset.old_lineage == lineage; });
 }
 
 /// Why this agent cannot be served; nullopt when it can.
@@ -37,6 +45,7 @@ std::optional<Error> objection(const Hello& hello, const std::string& certificat
                      "the agent goes on replicating under its tickets",
                      "install versions that belong together");
     }
+    if (is_predecessor(log, seen.lineage)) return std::nullopt;  // the agent judges our resets
     if (!seen.lineage.is_zero() && seen.lineage != log.head.lineage) {
         return stale_copy("other_lineage", "the agent has obeyed an orchestrator with another log");
     }
@@ -94,7 +103,8 @@ OrchestratorStep OrchestratorSession::received(const AgentMessage& message, cons
 OrchestratorStep OrchestratorSession::on_hello(const Hello& hello, const LogView& log) {
     if (hello_) return refuse(protocol_error("a second Hello"));
     std::optional<Hash> hash_at_witness;
-    if (hello.witness.seq != 0) hash_at_witness = log.hash_at(hello.witness.seq);
+    const bool is_of_ours = hello.witness.lineage == log.head.lineage;
+    if (hello.witness.seq != 0 && is_of_ours) hash_at_witness = log.hash_at(hello.witness.seq);
     if (auto error = objection(hello, certificate_name_, log, hash_at_witness)) {
         return refuse(std::move(*error));
     }
@@ -108,6 +118,11 @@ OrchestratorStep OrchestratorSession::on_hello(const Hello& hello, const LogView
     welcome.hash_at_witness = hash_at_witness;
     welcome.heartbeat_ms = heartbeat_ms_;
     welcome.dead_ms = dead_ms_;
+    const std::size_t left_out =
+        log.resets.size() - std::min(log.resets.size(), resets_sent_max);
+    welcome.resets.assign(log.resets.begin() + static_cast<std::ptrdiff_t>(left_out),
+                          log.resets.end());
+    welcome.wants_world = !log.resets.empty();
     OrchestratorStep step;
     step.hello = hello;
     step.send.emplace_back(welcome);
@@ -122,6 +137,8 @@ OrchestratorStep OrchestratorSession::on_message(const AgentMessage& message) {
         step.reports.push_back(made->report);
     } else if (const auto* progress = std::get_if<ProgressMade>(&message)) {
         step.progress.push_back(progress->progress);
+    } else if (const auto* found = std::get_if<WorldFound>(&message)) {
+        step.world = *found;
     }  // A Heartbeat has done its work by arriving.
     return step;
 }

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,7 @@ struct OrchestratorStep {
     std::vector<Report> reports;         ///< to submit; acknowledge() each once durable
     std::vector<EffectId> taken;
     std::vector<Progress> progress;
+    std::optional<WorldFound> world;
     std::optional<Error> close;
 };
 
@@ -28,6 +30,8 @@ struct LogView {
     Witness head;
     /// The chain hash at a position; nullopt beyond the end.
     std::function<std::optional<Hash>(std::uint64_t seq)> hash_at;
+    /// How our log came to its lineage, oldest first.
+    std::span<const LineageReset> resets = {};
 };
 
 class OrchestratorSession {

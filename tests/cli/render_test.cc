@@ -136,7 +136,7 @@ TEST_CASE("render: audit and replay name the mismatch") {
         render_audit(json(
             R"({"ok":false,"events":10,"streams":2,"head":{"seq":10,"hash":"h","epoch":3,"lineage":"l"},
                   "first_bad":{"seq":4,"detail":"hash differs"}})")) ==
-        "MISMATCH: the chain is broken\n"
+        "MISMATCH: the record is not what was written\n"
         "  events   10 in 2 streams\n"
         "  head     seq 10, epoch 3, hash h\n"
         "  lineage  l\n"

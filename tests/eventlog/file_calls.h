@@ -1,5 +1,5 @@
 /// Every call of the C library by which this process touches files below one directory: RocksDB's
-/// and the head, owner and ballast files' alike. The definitions in file_calls.cc take the place of
+/// and the head, owner and ballast files' alike. The definitions in c_library.cc take the place of
 /// the C library's, for shared libraries, too. A layer inside RocksDB would see only half of a log,
 /// and not in which order the two halves reach the device.
 ///

@@ -25,6 +25,20 @@ std::vector<Hash> some_hashes(std::size_t count) {
     return hashes;
 }
 
+/// The root by the letter of RFC 6962 section 2.1.
+Hash defined_root(std::span<const Hash> hashes) {
+    Bytes input{static_cast<std::uint8_t>(hashes.size() == 1 ? 0 : 1)};
+    if (hashes.size() == 1) {
+        put_bytes(input, hashes.front().view());
+        return sha256(input);
+    }
+    std::size_t left = 1;
+    while (left * 2 < hashes.size()) left *= 2;
+    put_bytes(input, defined_root(hashes.first(left)).view());
+    put_bytes(input, defined_root(hashes.subspan(left)).view());
+    return sha256(input);
+}
+
 eventlog::Record some_record() {
     eventlog::Record record;
     record.seq = 7;
@@ -145,9 +159,11 @@ TEST_CASE("export: a file gives its lines, and a cut one is noticed") {
 TEST_CASE("merkle: every event's path leads to the root, and no other path does") {
     for (std::size_t size = 1; size <= 70; ++size) {
         const auto hashes = some_hashes(size);
-        const Hash root = eventlog::merkle_root(hashes);
+        const eventlog::MerkleTree tree(hashes);
+        const Hash root = tree.root();
+        REQUIRE(root == defined_root(hashes));
         for (std::size_t i = 0; i < size; ++i) {
-            auto path = eventlog::merkle_path(hashes, i);
+            auto path = tree.path(i);
             REQUIRE(eventlog::merkle_root_from(hashes[i], i, size, path) == root);
             CHECK(eventlog::merkle_root_from(hash_of("x"), i, size, path) != root);
             if (i + 1 < size)
@@ -167,11 +183,11 @@ TEST_CASE("merkle: every event's path leads to the root, and no other path does"
 
 TEST_CASE("merkle: roots are those of RFC 6962") {
     // SHA-256 of nothing, and of 0x00 followed by the 32 bytes.
-    CHECK(eventlog::merkle_root({}).hex() ==
+    CHECK(eventlog::MerkleTree({}).root().hex() ==
           "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     Bytes leaf{0};
     put_bytes(leaf, hash_of("0").view());
-    CHECK(eventlog::merkle_root(some_hashes(1)) == sha256(leaf));
+    CHECK(eventlog::MerkleTree(some_hashes(1)).root() == sha256(leaf));
 }
 
 TEST_CASE("ed25519: keys survive PEM, and signatures are those of RFC 8032") {

@@ -321,6 +321,8 @@ TEST_CASE("api: history, events, audit, replay, bundle and metrics tell what hap
     check_problem(client.send("GET", "/v1/jobs/web/history?from=x"), 400, "bad_header");
 
     CHECK(body_of(client.send("GET", "/v1/audit/verify")).at("ok").as_bool());
+    check_problem(client.send("POST", "/v1/audit/anchor"), 503, "anchors_off");
+    check_problem(client.send("GET", "/v1/audit/export?job=nobody"), 404, "job_not_found");
     CHECK(body_of(client.send("GET", "/v1/replay/check")).at("ok").as_bool());
     CHECK(body_of(client.send("GET", "/v1/support-bundle")).at("jobs").as_array().size() == 1);
     const std::string metrics = client.send("GET", "/metrics").body;

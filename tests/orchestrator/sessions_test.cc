@@ -30,6 +30,19 @@ TEST_CASE(
     CHECK(world.core->state().seq == seq);
 }
 
+TEST_CASE("sessions: every agent gets each new anchor, and the newest one when it comes") {
+    World world;
+    FakeAgent& here = world.add_agent("old");
+    const Uuid lineage = world.core->state().lineage;
+    world.core->sessions().announce({lineage, 5, "five"});
+    REQUIRE_FALSE(world.settle());
+    FakeAgent& late = world.add_agent("new");
+    world.core->sessions().announce({lineage, 9, "nine"});
+    REQUIRE_FALSE(world.settle());
+    CHECK(here.anchors == std::vector<AnchorMade>{{lineage, 5, "five"}, {lineage, 9, "nine"}});
+    CHECK(late.anchors == here.anchors);
+}
+
 TEST_CASE("sessions: a report that is of no use any more is acknowledged and dropped") {
     World world;
     FakeAgent& agent = world.add_agent("old");

@@ -256,6 +256,7 @@ void World::hear(FakeAgent& agent, const OrchestratorMessage& message) {
     if (const auto* welcome = std::get_if<Welcome>(&message)) agent.welcome = *welcome;
     if (const auto* refused = std::get_if<Refused>(&message))
         agent.refused.push_back(refused->error);
+    if (const auto* made = std::get_if<AnchorMade>(&message)) agent.anchors.push_back(*made);
     if (const auto* ack = std::get_if<ReportAck>(&message)) {
         agent.acknowledged.push_back(ack->report_id);
     }

@@ -28,6 +28,7 @@ struct FakeAgent {
     std::vector<EffectWanted> wanted = {};  ///< in this connection, oldest first
     std::vector<EffectWithdrawn> withdrawn = {};
     std::vector<Uuid> acknowledged = {};
+    std::vector<AnchorMade> anchors = {};
     std::vector<Error> refused = {};
     std::optional<Welcome> welcome = {};
     bool is_closed = false;
