@@ -2,7 +2,9 @@
 /// test fails below its floor. In scripts/soak the environment lifts the bounds:
 ///
 ///   DROVER_SOAK_ROUNDS   rounds of each test, instead of the test's own number
-///   DROVER_SOAK_MINUTES  time of each test, instead of the test's own
+///   DROVER_SOAK_MINUTES  time of each test that draws its rounds, instead of the test's own;
+///   without
+///                        it only the number of rounds counts
 ///   DROVER_SEED          the seed to begin with, instead of a random one
 #pragma once
 
@@ -55,13 +57,21 @@ class Budget {
   public:
     using Clock = std::chrono::steady_clock;
 
-    Budget(std::uint64_t floor, std::uint64_t rounds_max, std::chrono::seconds time_max)
+    /// Rounds are drawn without end, or are a list of all there are, which a soak finishes.
+    enum class Rounds : std::uint8_t { drawn, listed };
+
+    Budget(std::uint64_t floor, std::uint64_t rounds_max, std::chrono::seconds time_max,
+           Rounds rounds = Rounds::drawn)
         : floor_(under_sanitizer ? floor / sanitizer_divisor : floor),
-          rounds_max_(number_from_environment("DROVER_SOAK_ROUNDS").value_or(rounds_max)),
+          rounds_max_(rounds_max),
           time_max_(time_max) {
-        floor_ = std::min(floor_, rounds_max_);
+        if (!soaking()) return;
+        time_max_ = std::chrono::hours(24 * 30);
+        if (rounds == Rounds::listed) return;
+        rounds_max_ = number_from_environment("DROVER_SOAK_ROUNDS").value_or(UINT64_MAX);
         if (const auto minutes = number_from_environment("DROVER_SOAK_MINUTES"))
             time_max_ = std::chrono::minutes(*minutes);
+        floor_ = std::min(floor_, rounds_max_);
     }
 
     [[nodiscard]] bool more() const {

@@ -222,7 +222,7 @@ TEST_CASE("fault: each call that fails, once or for good, loses nothing that was
     constexpr std::array kinds = {Fault::io_error, Fault::no_space, Fault::short_write,
                                   Fault::torn_write, Fault::failed_sync};
     const auto calls = calls_of_the_sequence();
-    Budget budget(400, 100'000, std::chrono::seconds(120));
+    Budget budget(400, 100'000, std::chrono::seconds(120), Budget::Rounds::listed);
     std::set<std::string> sites;
     std::set<std::string> sites_met;
     std::uint64_t failed = 0;
