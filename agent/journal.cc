@@ -326,8 +326,7 @@ std::map<std::pair<JobId, Side>, Journal::SideMemory> Journal::memory() const {
         side.unfinished = side.unfinished || !entry.report;
     }
     for (const auto& seqs : {ownership_seq_, closed_seq_})
-        for (const auto& [key, seq] : seqs)
-            out[key].last_seq = std::max(out[key].last_seq, seq);
+        for (const auto& [key, seq] : seqs) out[key].last_seq = std::max(out[key].last_seq, seq);
     return out;
 }
 

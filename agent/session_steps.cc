@@ -66,8 +66,7 @@ void SessionSteps::say_world() {
         log::error("session", found.error().text());
         return;
     }
-    for (const AgentMessage& message :
-         session_.world(*std::move(found), clock_.steady_ms()).send)
+    for (const AgentMessage& message : session_.world(*std::move(found), clock_.steady_ms()).send)
         outlets_.send(message);
 }
 

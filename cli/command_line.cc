@@ -253,6 +253,8 @@ void add_agent(const Builder& b) {
     CLI::App* agent = b.app.add_subcommand("agent", "the hosts");
     agent->require_subcommand(1);
     add_command(b, agent, "list", "all agents", "agent list");
+    add_name(b, add_command(b, agent, "show", "one agent, and what it holds", "agent show"),
+             "of the agent");
     CLI::App* token =
         add_command(b, agent, "token", "a one-time token to enrol an agent", "agent token");
     add_name(b, token, "of the agent");

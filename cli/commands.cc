@@ -40,6 +40,20 @@ ExitCode agent_list(const Session& session, const Arguments&) {
     return show(session, "/v1/agents", render_agents);
 }
 
+/// The list has all of it; one agent is picked here.
+ExitCode agent_show(const Session& session, const Arguments& arguments) {
+    const Reply reply = session.client.get("/v1/agents");
+    if (reply.failure) return session.console.fail(*reply.failure);
+    for (const Json& agent : reply.body["items"].items()) {
+        if (agent["name"].text() != arguments.name) continue;
+        session.console.document(agent, render_agent(agent));
+        return ExitCode::ok;
+    }
+    return session.console.fail(
+        failure_of(Error(Errc::not_found, "agent_not_found", "there is no agent " + arguments.name,
+                         "nothing was changed", "see `drover agent list`")));
+}
+
 ExitCode agent_token(const Session& session, const Arguments& arguments) {
     const std::string body =
         JsonObject{}.text("agent", arguments.name).number("ttl_s", arguments.ttl_s).str();
@@ -170,7 +184,8 @@ ExitCode what_if(const Session& session, const Arguments& arguments) {
     return job_what_if(session, arguments);
 }
 
-constexpr std::array<Command, 19> commands{{{"agent list", agent_list, false},
+constexpr std::array<Command, 20> commands{{{"agent list", agent_list, false},
+                                            {"agent show", agent_show, true},
                                             {"agent token", agent_token, true},
                                             {"job create", job_create, true},
                                             {"job list", job_list, false},

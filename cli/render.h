@@ -20,6 +20,7 @@ namespace drover::cli {
 /// What the job waits for, and why each other action is not allowed.
 [[nodiscard]] std::string render_why(const Json& why);
 [[nodiscard]] std::string render_agents(const Json& list);
+[[nodiscard]] std::string render_agent(const Json& agent);
 [[nodiscard]] std::string render_audit(const Json& answer);
 [[nodiscard]] std::string render_anchor(const Json& answer);
 [[nodiscard]] std::string render_replay(const Json& answer);

@@ -94,6 +94,27 @@ std::string render_agents(const Json& list) {
     return table.str();
 }
 
+std::string render_agent(const Json& agent) {
+    std::string out = clean(agent["name"]) +
+                      (agent["connected"].truth() ? ": connected" : ": not connected") +
+                      ", last seen " + clean(agent["last_seen"]) + "\n  address   " +
+                      clean(agent["address"]) + "\n  software  " + clean(agent["software"]) + "\n";
+    if (!agent["alarm"].is_null()) out += "  alarm     " + clean(agent["alarm"]) + "\n";
+    const auto unknown = agent["unknown_jobs"].items();
+    if (unknown.empty()) return out;
+    Table table({"JOB UNKNOWN TO THIS LOG", "SIDE", "FENCE", "TARGET"});
+    for (const Json& world : unknown) {
+        const std::string name = clean(world["name"]);
+        const std::string fence = world["fence"].is_null() ? "-" : clean(world["fence"]);
+        table.add({name.empty() ? clean(world["job"]) : name, clean(world["side"]), fence,
+                   clean(world["handover"])});
+    }
+    return out + table.str() +
+           "Nothing is asked of these. Once it is certain which side serves, end them on the "
+           "host:\n"
+           "drover-agent fence remove --token T, or drover-agent release --job J --confirm J\n";
+}
+
 std::string render_audit(const Json& answer) {
     const Json head = answer["head"];
     std::string out = answer["ok"].truth() ? "ok: the record is what was written\n"
@@ -116,8 +137,8 @@ std::string render_audit(const Json& answer) {
     for (const Json& key : anchors["keys"].items()) out += "  key      " + clean(key) + "\n";
     for (const Json& cover : anchors["covers"].items())
         out += "  covered  " + clean(cover["first_seq"]) + " to " + clean(cover["last_seq"]) +
-               (cover["holds"].truth() ? "  holds  " : "  DOES NOT HOLD  ") +
-               clean(cover["time"]) + "  " + clean(cover["from"]) + "\n";
+               (cover["holds"].truth() ? "  holds  " : "  DOES NOT HOLD  ") + clean(cover["time"]) +
+               "  " + clean(cover["from"]) + "\n";
     if (!answer["first_bad"].is_null())
         out += "  first bad  " + scalars_of(answer["first_bad"]) + "\n";
     for (const Json& finding : answer["findings"].items())
@@ -127,7 +148,8 @@ std::string render_audit(const Json& answer) {
 
 std::string render_anchor(const Json& answer) {
     return "anchored: events " + clean(answer["first_seq"]) + " to " + clean(answer["last_seq"]) +
-           "\n  digest   " + clean(answer["digest"]) + "\n  key      " + clean(answer["key"]) + "\n";
+           "\n  digest   " + clean(answer["digest"]) + "\n  key      " + clean(answer["key"]) +
+           "\n";
 }
 
 std::string render_replay(const Json& answer) {

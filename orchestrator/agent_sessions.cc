@@ -345,13 +345,12 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
                          "send a support bundle of the agent"));
         return;
     }
-    const bool is_held =
-        answer && answer->rejected &&
-        (answer->rejected->id == statemachine::rejection::quarantined ||
-         answer->rejected->id == statemachine::rejection::job_reconciling);
+    const bool is_held = answer && answer->rejected &&
+                         (answer->rejected->id == statemachine::rejection::quarantined ||
+                          answer->rejected->id == statemachine::rejection::job_reconciling);
     if (!answer || is_held) {
-        // Refused for now (volume full, quarantine, after a restore): not acknowledged, so the agent keeps it, and
-        // submitted again at the next tick.
+        // Refused for now (volume full, quarantine, after a restore): not acknowledged, so the
+        // agent keeps it, and submitted again at the next tick.
         defer(id, report_id);
         return;
     }
@@ -368,9 +367,9 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
 
 void AgentSessions::note_older_copy(const std::string& agent, const Error& why) {
     if (older_copy_ || (why.id() != "log_behind" && why.id() != "log_differs")) return;
-    older_copy_ = Error(Errc::unavailable, why.id(), "agent " + agent + ": " + why.detail(),
-                        "nothing is asked of any agent; replication and fences stay as they are",
-                        why.next());
+    older_copy_ =
+        Error(Errc::unavailable, why.id(), "agent " + agent + ": " + why.detail(),
+              "nothing is asked of any agent; replication and fences stay as they are", why.next());
     log::error("agents", "this log is an older copy; droverd asks nothing of anybody: " +
                              older_copy_->text());
 }
@@ -382,10 +381,9 @@ void AgentSessions::take_world(const std::string& agent, const WorldFound& found
         if (!entry || entry->illegal || !entry->job.reconciling) continue;
         for (const Side side : {Side::source, Side::target}) {
             if (!owns(agent, id, side)) continue;
-            const auto known =
-                std::find_if(found.jobs.begin(), found.jobs.end(), [&](const JobWorld& world) {
-                    return world.job == id && world.side == side;
-                });
+            const auto known = std::find_if(
+                found.jobs.begin(), found.jobs.end(),
+                [&](const JobWorld& world) { return world.job == id && world.side == side; });
             if (known != found.jobs.end()) {
                 submit_world(agent, *entry, *known);
             } else if (!found.is_cut) {

@@ -32,14 +32,13 @@ int report(const Error& error) {
 
 int init(const Arguments& arguments) {
     SystemRandom random;
-    const auto made =
-        initialise_state(arguments.state, arguments.hosts, random, SystemClock().wall_micros(),
-                         arguments.recovery_key);
+    const auto made = initialise_state(arguments.state, arguments.hosts, random,
+                                       SystemClock().wall_micros(), arguments.recovery_key);
     if (!made) return report(made.error());
     if (arguments.output == "json") {
         // Hexadecimal and a path made of what the shell gave: the path is quoted by the library.
-        std::cout << R"({"ca_pin":")" << made->ca_pin << R"(","anchor_key":")" << made->anchor_key.hex()
-                  << R"(","recovery_key_file":)" << made->recovery_key
+        std::cout << R"({"ca_pin":")" << made->ca_pin << R"(","anchor_key":")"
+                  << made->anchor_key.hex() << R"(","recovery_key_file":)" << made->recovery_key
                   << R"(,"api_token_file":)" << made->api_token << "}\n";
         return 0;
     }
@@ -48,7 +47,7 @@ int init(const Arguments& arguments) {
               << "Anchor key " << made->anchor_key.hex() << "\n"
               << "API token  " << made->api_token.string() << "  (keep it secret)\n"
               << "Recovery   " << made->recovery_key.string()
-              << "  (move it offline now: it lets agents obey a log that was restored with a loss)\n\n"
+              << "  (move it offline now: it lets agents obey a log restored with a loss)\n\n"
               << "Next:\n"
               << "  droverd run --state " << arguments.state << "\n"
               << "  drover login --server " << server << " --ca-pin " << made->ca_pin

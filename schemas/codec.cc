@@ -90,9 +90,9 @@ Welcome read(schema::Welcome::Reader in, Checks& checks) {
     if (value.heartbeat_ms == 0 || value.dead_ms <= value.heartbeat_ms) {
         checks.fail("heartbeat", "not shorter than the silence that closes");
     }
-    value.resets = checks.list(
-        in.getResets(), resets_sent_max, "resets",
-        [&](schema::LineageReset::Reader reset) { return flat::read(reset, checks); });
+    value.resets =
+        checks.list(in.getResets(), resets_sent_max, "resets",
+                    [&](schema::LineageReset::Reader reset) { return flat::read(reset, checks); });
     value.wants_world = in.getWantsWorld();
     return value;
 }

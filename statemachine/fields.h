@@ -1,9 +1,10 @@
-/// One list of fields per value, in a fixed order: for showing an event as JSON, and for the text of
-/// a state. Golden histories name fields by these names: a new one goes to the end of its list, and
-/// none is renamed. Internal to statemachine.
+/// One list of fields per value, in a fixed order: for showing an event as JSON, and for the text
+/// of a state. Golden histories name fields by these names: a new one goes to the end of its list,
+/// and none is renamed. Internal to statemachine.
 #pragma once
 
 #include "statemachine/event.h"
+#include "statemachine/fields_restore.h"
 #include "statemachine/job.h"
 
 namespace drover::statemachine {
@@ -382,52 +383,6 @@ void fields(V& visit, const CommandRejected& v) {
 }
 
 template <class V>
-void fields(V& visit, const JobWorld& v) {
-    visit("job", v.job);
-    visit("side", v.side);
-    visit("job_name", v.job_name);
-    visit("last_seq", v.last_seq);
-    visit("busy", v.busy);
-    visit("closed", v.closed);
-    visit("fence", v.fence);
-    visit("handover", v.handover);
-    visit("handover_token", v.handover_token);
-}
-
-template <class V>
-void fields(V& visit, const ReconcileStarted& v) {
-    visit("old_head_seq", v.old_head_seq);
-}
-
-template <class V>
-void fields(V& visit, const WorldSeen& v) {
-    visit("world", v.world);
-}
-
-template <class V>
-void fields(V&, const Reconciled&) {}
-
-template <class V>
-void fields(V& visit, const ResolvedToTarget& v) {
-    visit("by", v.by);
-    visit("reason", v.reason);
-}
-
-template <class V>
-void fields(V& visit, const ResolvedToSource& v) {
-    visit("by", v.by);
-    visit("reason", v.reason);
-}
-
-template <class V>
-void fields(V& visit, const ResolvedToNeither& v) {
-    visit("by", v.by);
-    visit("reason", v.reason);
-}
-
-// ---- state ----
-
-template <class V>
 void fields(V& visit, const Cause& v) {
     visit("seq", v.seq);
     visit("hash", v.hash);
@@ -439,13 +394,6 @@ void fields(V& visit, const ParkedState& v) {
     visit("step", v.step);
     visit("error", v.error);
     visit("since_micros", v.since_micros);
-}
-
-template <class V>
-void fields(V& visit, const Reconciling& v) {
-    visit("old_head_seq", v.old_head_seq);
-    visit("since_micros", v.since_micros);
-    visit("worlds", v.worlds);
 }
 
 template <class V>

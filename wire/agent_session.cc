@@ -17,13 +17,14 @@ Error protocol_error(const std::string& detail) {
 }
 
 Error other_lineage(const Witness& seen, const Welcome& welcome, const std::string& why) {
-    return Error(Errc::denied, "other_lineage",
-                 "the orchestrator's log is of lineage " + uuid_text(welcome.lineage) +
-                     ", this agent has obeyed " + uuid_text(seen.lineage) + "; " + why,
-                 "every fence and everything that was copied; nothing of that log is obeyed",
-                 "start the orchestrator on its own log; if it was restored with a loss that you "
-                 "accept, stop this agent and run, as root, drover-agent accept-restore --lineage " +
-                     uuid_text(welcome.lineage));
+    return Error(
+        Errc::denied, "other_lineage",
+        "the orchestrator's log is of lineage " + uuid_text(welcome.lineage) +
+            ", this agent has obeyed " + uuid_text(seen.lineage) + "; " + why,
+        "every fence and everything that was copied; nothing of that log is obeyed",
+        "start the orchestrator on its own log; if it was restored with a loss that you "
+        "accept, stop this agent and run, as root, drover-agent accept-restore --lineage " +
+            uuid_text(welcome.lineage));
 }
 
 /// Why the restored log is not the successor of the one that was obeyed; nullopt when it is. The
@@ -146,7 +147,8 @@ AgentStep AgentSession::received(const OrchestratorMessage& message, SteadyMilli
 
 AgentStep AgentSession::on_welcome(const Welcome& welcome) {
     if (welcome_) return refuse(protocol_error("a second Welcome"));
-    if (auto error = objection(hello_, welcome, recovery_public_pem_)) return refuse(std::move(*error));
+    if (auto error = objection(hello_, welcome, recovery_public_pem_))
+        return refuse(std::move(*error));
     welcome_ = welcome;
     AgentStep step;
     step.welcomed = true;
@@ -157,8 +159,7 @@ AgentStep AgentSession::on_welcome(const Welcome& welcome) {
         // From here on this log counts, and it must not become shorter again.
         hello_.witness = {welcome.lineage, welcome.epoch, welcome.head_seq, welcome.head_hash};
         step.persist = hello_.witness;
-    } else if (hello_.witness.lineage != welcome.lineage ||
-               hello_.witness.epoch != welcome.epoch) {
+    } else if (hello_.witness.lineage != welcome.lineage || hello_.witness.epoch != welcome.epoch) {
         hello_.witness.lineage = welcome.lineage;
         hello_.witness.epoch = welcome.epoch;
         step.persist = hello_.witness;

@@ -154,6 +154,8 @@ Fault FileCalls::decide(Op op, const std::string& path) {
     for (std::size_t i = 0; i < options_.faults.size(); ++i) {
         const PlannedFault& planned = options_.faults[i];
         if (!applies(planned.fault, op)) continue;
+        const bool elsewhere = !planned.site.empty() && planned.site != site;
+        if (elsewhere && met_[i] < planned.at) continue;
         const std::uint64_t number = ++met_[i];
         if (number == planned.at || (planned.lasting && number > planned.at))
             decided = planned.fault;

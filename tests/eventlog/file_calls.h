@@ -47,11 +47,13 @@ enum class Fault : std::uint8_t {
 [[nodiscard]] std::string to_string(Fault fault);
 [[nodiscard]] bool applies(Fault fault, Op op);
 
-/// The call with this number (from 1, of those that the fault applies to) meets the fault.
+/// The call with this number (from 1, of those that the fault applies to, and at this site if one
+/// is named) meets the fault.
 struct PlannedFault {
     Fault fault = Fault::none;
     std::uint64_t at = 0;
-    bool lasting = false;  ///< every later one meets it, too
+    bool lasting = false;  ///< every later call that the fault applies to meets it, too
+    std::string site = {};
 };
 
 /// Syncs that say they are done without doing anything.

@@ -90,7 +90,7 @@ class Machine {
         options.root = volume();
         options.lies = round.promise.created ? lies_ : Lies::none;
         // Most power failures are met in a call, the others between two.
-        options.faults = {{Fault::power_loss, 1 + random.below(changes_per_round_max), false}};
+        options.faults = {{Fault::power_loss, 1 + random.below(changes_per_round_max), false, {}}};
         options.on_fault = [&](const std::string& site) {
             round.failed_in_a_call = true;
             write_note(round.problem, "power lost in: " + site);

@@ -177,7 +177,7 @@ TEST_CASE("api: a job is created, shown, listed and acted on") {
     const json::object job = body_of(client.send("GET", "/v1/jobs/web"));
     CHECK(text_at(job, "phase") == "planned");
     CHECK(job.at("as_of_seq").to_number<std::uint64_t>() == client.world.core->state().seq);
-    CHECK(job.at("allowed_actions").as_array().size() + job.at("why_not").as_array().size() == 22);
+    CHECK(job.at("allowed_actions").as_array().size() + job.at("why_not").as_array().size() == 23);
     CHECK(body_of(client.send("GET", "/v1/jobs")).at("items").as_array().size() == 1);
     CHECK(client.send("GET", "/v1/jobs/" + text_at(job, "id")).status == 200);
     check_problem(client.send("GET", "/v1/jobs/none"), 404, "job_not_found");

@@ -216,9 +216,13 @@ inline LineageReset lineage_reset(const Uuid& old_lineage, const Uuid& new_linea
 
 /// Every alternative of AgentMessage, with every body of a report.
 inline std::vector<AgentMessage> agent_messages() {
-    std::vector<AgentMessage> out{hello(), EffectTaken{effect_id(EffectKind::drain)},
-                                  ProgressMade{progress()}, Heartbeat{}, refused(),
-                                  WorldFound{{job_world(Side::source), job_world(Side::target)}, true}};
+    std::vector<AgentMessage> out{
+        hello(),
+        EffectTaken{effect_id(EffectKind::drain)},
+        ProgressMade{progress()},
+        Heartbeat{},
+        refused(),
+        WorldFound{{job_world(Side::source), job_world(Side::target)}, true}};
     for (const Report& report : reports()) out.emplace_back(ReportMade{report});
     return out;
 }
@@ -239,10 +243,10 @@ inline EffectWanted wanted(const Effect& effect) {
 
 /// Every alternative of OrchestratorMessage, with every kind of work.
 inline std::vector<OrchestratorMessage> orchestrator_messages() {
-    std::vector<OrchestratorMessage> out{welcome(),
-                                         EffectWithdrawn{effect_id(EffectKind::replicate), 5},
-                                         ReportAck{uuid(10)}, Heartbeat{}, refused(),
-                                         AnchorMade{uuid(11), 2048, "{\"anchor\":{}}"}};
+    std::vector<OrchestratorMessage> out{
+        welcome(),           EffectWithdrawn{effect_id(EffectKind::replicate), 5},
+        ReportAck{uuid(10)}, Heartbeat{},
+        refused(),           AnchorMade{uuid(11), 2048, "{\"anchor\":{}}"}};
     for (const Effect& effect : effects()) out.emplace_back(wanted(effect));
     return out;
 }
