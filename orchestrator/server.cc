@@ -69,8 +69,8 @@ class Server {
             return wire::sign(key, message);
         };
         TRY_VOID(sign(as_bytes("a key that cannot sign is found before anybody connects")));
-        TRY(core_, Core::start({*log_, random_, sign, {config_.reserve_bytes}, {}, std::move(replayed_)},
-                               now()));
+        CoreParts parts{*log_, random_, sign, {config_.reserve_bytes}, {}, std::move(replayed_)};
+        TRY(core_, Core::start(std::move(parts), now()));
         core_->engine().on_submit([this] { schedule_turn(); });
         anchors_->on_made([this](const eventlog::Anchor& anchor, const std::string& line) {
             core_->sessions().announce({anchor.lineage, anchor.last_seq, line});
