@@ -35,7 +35,9 @@ class Search {
                shared("one strike at a boundary", [this] { return strike_once(); }) &&
                shared("one more command at a boundary", [this] { return wish_anywhere(); }) &&
                shared("a disk gone, then a preflight", [this] { return lose_disk(); }) &&
-               shared("one party killed at a step", [this] { return kill_at_steps(); }) &&
+               shared("one party killed at a step", [this] { return strike_steps("_at_step"); }) &&
+               shared("one party cut off at a step",
+                      [this] { return strike_steps("_cut_at_step"); }) &&
                shared("two strikes at boundaries", [this] { return strike_twice(); });
     }
 
@@ -186,12 +188,12 @@ class Search {
     }
 
     /// How many steps there are is seen at the first one that nobody reaches.
-    [[nodiscard]] bool kill_at_steps() {
+    [[nodiscard]] bool strike_steps(const std::string& how) {
         for (const Known* known : plain())
-            for (const char* process : {"orchestrator_at_step", "source_at_step", "target_at_step"})
+            for (const std::string party : {"orchestrator", "source", "target"})
                 for (std::uint64_t step = 1 + share_;; step += options_.processes) {
                     SmallOutcome out;
-                    if (!holds({known->small.history, {{process, step}}}, &out)) return false;
+                    if (!holds({known->small.history, {{party + how, step}}}, &out)) return false;
                     if (!out.struck) break;
                 }
         return true;

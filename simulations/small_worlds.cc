@@ -61,6 +61,15 @@ Strike cut(const std::string& from, const std::string& to) {
     };
 }
 
+/// From everybody, both ways.
+void cut_off(World& world, const std::string& party) {
+    for (const char* other : {"orchestrator", "source", "target"}) {
+        if (party == other) continue;
+        cut(party, other)(world);
+        cut(other, party)(world);
+    }
+}
+
 Strike drawn(FaultKind kind) {
     return [kind](World& world) {
         Fault fault;
@@ -240,24 +249,39 @@ class SmallRun {
             out_.over_at = count;
     }
 
-    /// Kills the process that takes the step, if it is its turn.
+    /// Kills the process that takes the step, or cuts its machine off, if it is its turn.
     void on_step(std::string_view name) {
-        SimulatedJob& job = world_.jobs.front();
-        const ProcessId running = world_.scheduler.running_process();
-        const bool is_server = running == world_.server->process();
-        const bool is_source = running == job.source->process();
-        if (!is_server && !is_source && running != job.target->process()) return;
-        const char* party =
-            is_server ? "orchestrator_at_step" : (is_source ? "source_at_step" : "target_at_step");
-        const std::uint64_t step = ++steps_[party];
+        const std::optional<std::string> party = party_of(world_.scheduler.running_process());
+        if (!party) return;
+        const std::uint64_t step = ++steps_[*party];
         for (const Disturbance& each : small_.disturbances) {
-            if (each.name != party || each.number != step) continue;
-            wait_for_repair();
-            ++world_.coverage.crash_points[std::string(name)];
-            world_.note("world", "killed at " + std::string(name));
-            if (is_server) return world_.server->kill(2 * second);
-            return (is_source ? *job.source : *job.target).kill(2 * second);
+            if (each.number != step) continue;
+            if (each.name == *party + "_cut_at_step") {
+                out_.struck = true;
+                wait_for_repair();
+                world_.note("world", *party + " cut off at " + std::string(name));
+                cut_off(world_, *party);
+            } else if (each.name == *party + "_at_step") {
+                wait_for_repair();
+                ++world_.coverage.crash_points[std::string(name)];
+                world_.note("world", "killed at " + std::string(name));
+                return kill(*party);
+            }
         }
+    }
+
+    [[nodiscard]] std::optional<std::string> party_of(ProcessId process) {
+        const SimulatedJob& job = world_.jobs.front();
+        if (process == world_.server->process()) return "orchestrator";
+        if (process == job.source->process()) return "source";
+        if (process == job.target->process()) return "target";
+        return std::nullopt;
+    }
+
+    void kill(const std::string& party) {
+        if (party == "orchestrator") return world_.server->kill(2 * second);
+        SimulatedJob& job = world_.jobs.front();
+        return (party == "source" ? *job.source : *job.target).kill(2 * second);
     }
 
     const SmallCase& small_;
