@@ -1,16 +1,12 @@
+#include "base/clock.h"
 #include "bench/measure.h"
 #include "bench/store.h"
 #include "eventlog/rocksdb_log.h"
 
-#include <chrono>
-
 namespace drover::bench {
 namespace {
 
-WallMicros wall_micros() {
-    using namespace std::chrono;
-    return duration_cast<microseconds>(system_clock::now().time_since_epoch()).count();
-}
+WallMicros wall_micros() { return SystemClock().wall_micros(); }
 
 Uuid lineage_of_bench() {
     Uuid lineage;

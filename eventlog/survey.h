@@ -25,8 +25,8 @@ struct Survey {
 };
 
 /// `head_file` is the slot read before the store was opened, so that it can only be behind.
-/// Events are compared with `anchors` too. `begin` as in rocksdb_log.h. Errors: meta_damaged, log_unsupported, io; damage to
-/// anything else is a finding.
+/// Events are compared with `anchors` too. `begin` as in rocksdb_log.h. Errors: meta_damaged,
+/// log_unsupported, io; damage to anything else is a finding.
 [[nodiscard]] Result<Survey> survey(const RocksStore& store,
                                     const std::optional<HeadSlot>& head_file,
                                     const KnownAnchors& anchors = {},

@@ -29,8 +29,8 @@ constexpr const char* software_version = "drover 0.1.0";
 
 class Core {
   public:
-    /// Replays the log, unless its state is given, and raises the epoch. Blocks. Errors: what replay or the log said: then
-    /// droverd does not start.
+    /// Replays the log, unless its state is given, and raises the epoch. Blocks. Errors: what replay
+    /// or the log said: then droverd does not start.
     [[nodiscard]] static Result<std::unique_ptr<Core>> start(CoreParts parts, const Moment& now);
 
     Core(const Core&) = delete;

@@ -7,7 +7,6 @@
 #pragma once
 
 #include "base/random.h"
-#include "base/random.h"
 #include "orchestrator/backup.h"
 #include "schemas/session.h"
 

@@ -4,7 +4,8 @@
 /// Rules it keeps: Hello first; a Welcome of a lower epoch than the highest seen, of another lineage,
 /// or of a log that cannot show the witness's hash is refused. Another lineage is accepted only with
 /// a chain of signed resets that begins at the lineage this agent obeyed, in a higher epoch. Effects
-/// before Welcome are a protocol error; unacknowledged reports are sent again after every reconnect; silence beyond dead_ms closes.
+/// before Welcome are a protocol error; unacknowledged reports are sent again after every reconnect;
+/// silence beyond dead_ms closes.
 #pragma once
 
 #include <deque>
