@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "eventlog/table_guard.h"
+#include "eventlog/wal_files.h"
 #include "eventlog/wal_tail.h"
 
 #include <array>
@@ -96,6 +97,7 @@ rocksdb::DBOptions database_options(RocksStore::Access access,
     using rocksdb::WALRecoveryMode;
     const bool salvage = access == RocksStore::Access::salvage;
     rocksdb::DBOptions options;
+    options.env = env_with_grown_wals();
     options.wal_recovery_mode = salvage ? WALRecoveryMode::kSkipAnyCorruptedRecords
                                         : WALRecoveryMode::kTolerateCorruptedTailRecords;
     options.track_and_verify_wals_in_manifest = !salvage;

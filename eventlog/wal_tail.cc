@@ -56,7 +56,9 @@ WalEnd wal_end(ByteView wal) {
         if (!piece) break;
         at = piece->end;
     }
-    if (at >= wal.size()) return WalEnd::whole;
+    const ByteView rest = wal.subspan(std::min(at, wal.size()));
+    if (std::all_of(rest.begin(), rest.end(), [](std::uint8_t byte) { return byte == 0; }))
+        return WalEnd::whole;  // the file was grown ahead (wal_files.h)
     for (std::size_t behind = at + 1; behind < wal.size(); ++behind) {
         const auto piece = piece_at(wal, behind);
         if (piece && begins_record(*piece)) return WalEnd::damaged;

@@ -15,7 +15,8 @@
 
 namespace drover::eventlog {
 
-/// One write-ahead log: `torn` from the first bad byte on no whole record begins.
+/// One write-ahead log: `whole` nothing but zeros follow its last record, `torn` from the first bad
+/// byte on no whole record begins.
 enum class WalEnd : std::uint8_t { whole, torn, damaged };
 [[nodiscard]] WalEnd wal_end(ByteView wal);
 

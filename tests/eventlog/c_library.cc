@@ -174,7 +174,11 @@ int ftruncate(int fd, off_t size) noexcept {
 int fallocate(int fd, int mode, off_t at, off_t size) {
     static auto* const next = original<int(int, int, off_t, off_t)>("fallocate");
     const Call call(Op::allocate, fd);
-    return call && call.refused() ? -1 : next(fd, mode, at, size);
+    if (call && call.refused()) return -1;
+    const int done = next(fd, mode, at, size);
+    if (call && done == 0 && mode == 0)
+        call.volume().grow(call.node(), static_cast<std::uint64_t>(at + size));
+    return done;
 }
 
 int posix_fallocate(int fd, off_t at, off_t size) {
@@ -182,7 +186,7 @@ int posix_fallocate(int fd, off_t at, off_t size) {
     const Call call(Op::allocate, fd);
     if (call && call.refused()) return errno;
     const int done = next(fd, at, size);
-    if (call && done == 0) call.volume().resize(call.node(), static_cast<std::uint64_t>(at + size));
+    if (call && done == 0) call.volume().grow(call.node(), static_cast<std::uint64_t>(at + size));
     return done;
 }
 

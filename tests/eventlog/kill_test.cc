@@ -17,7 +17,7 @@ using namespace testing;
 
 constexpr std::uint64_t rounds_in_ci = 850;
 constexpr std::uint64_t rounds_floor = 800;
-constexpr auto time_in_ci = std::chrono::seconds(60);
+constexpr auto time_in_ci = std::chrono::seconds(100);
 constexpr std::uint64_t rounds_per_log = 25;  ///< a start takes longer the longer the log is
 constexpr std::uint64_t rounds_per_audit = 25;
 constexpr std::uint64_t life_micros_max = 6'000;

@@ -123,6 +123,14 @@ void Volume::resize(Inode file, std::uint64_t size) {
     nodes_[static_cast<std::size_t>(file)].pending.push_back({size, {}, true});
 }
 
+void Volume::grow(Inode file, std::uint64_t size) {
+    const Node& node = nodes_[static_cast<std::size_t>(file)];
+    std::uint64_t present = node.durable.size();
+    for (const Change& change : node.pending)
+        present = change.resizes ? change.at : std::max(present, change.at + change.bytes.size());
+    if (present < size) resize(file, size);
+}
+
 void Volume::apply(const Change& change, Bytes& contents) {
     if (change.resizes) {
         contents.resize(change.at);

@@ -40,6 +40,8 @@ class Volume {
 
     void write(Inode file, std::uint64_t at, ByteView bytes);
     void resize(Inode file, std::uint64_t size);
+    /// Only if it is shorter.
+    void grow(Inode file, std::uint64_t size);
 
     /// The contents of a file, or the entries of a directory, are on the device from here on.
     void sync(Inode node);
