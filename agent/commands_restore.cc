@@ -28,6 +28,7 @@ Result<> accept_restore(const std::filesystem::path& config, const std::string& 
     if (before.lineage != *id) {
         Witness accepted;
         accepted.lineage = *id;
+        accepted.epoch = before.epoch;  // still no older one is obeyed
         TRY_VOID(store_witness(opened.paths, accepted));
     }
     say_done(format, {{"lineage", uuid_text(*id)}, {"before", uuid_text(before.lineage)}},

@@ -73,7 +73,10 @@ class Finder {
             const EffectId& id = marker.effect.id;
             JobWorld& world = at({id.job, Side::source}, marker.effect.job_name, id.seq);
             std::uint64_t& newest = named[{id.job, Side::source}];
-            if (id.seq >= newest) world.fence = marker.work().token;
+            if (id.seq >= newest) {
+                world.fence = marker.work().token;
+                world.breached = marker.breached || marker.broken_by_root;
+            }
             newest = std::max(newest, id.seq);
             if (marker.state == FenceState::releasing) world.busy = true;
         }

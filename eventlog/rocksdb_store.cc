@@ -3,7 +3,7 @@
 #include "base/assert.h"
 #include "base/log.h"
 #include "eventlog/table_guard.h"
-#include "eventlog/wal_files.h"
+#include "eventlog/rocksdb_files.h"
 #include "eventlog/wal_tail.h"
 
 #include <array>

@@ -58,7 +58,7 @@ WalEnd wal_end(ByteView wal) {
     }
     const ByteView rest = wal.subspan(std::min(at, wal.size()));
     if (std::all_of(rest.begin(), rest.end(), [](std::uint8_t byte) { return byte == 0; }))
-        return WalEnd::whole;  // the file was grown ahead (wal_files.h)
+        return WalEnd::whole;  // the file was grown ahead (rocksdb_files.h)
     for (std::size_t behind = at + 1; behind < wal.size(); ++behind) {
         const auto piece = piece_at(wal, behind);
         if (piece && begins_record(*piece)) return WalEnd::damaged;

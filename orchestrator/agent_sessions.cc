@@ -30,13 +30,15 @@ Describe describe_wish(const Hello& hello) {
 }  // namespace
 
 AgentSessions::AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry,
-                             Random& random, const SessionTiming& timing, SteadyMillis started_ms)
+                             Random& random, const SessionTiming& timing, SteadyMillis started_ms,
+                             std::optional<Error> older_copy)
     : engine_(engine),
       dispatcher_(dispatcher),
       telemetry_(telemetry),
       random_(random),
       timing_(timing),
-      started_ms_(started_ms) {
+      started_ms_(started_ms),
+      older_copy_(std::move(older_copy)) {
     for (const auto& [id, entry] : engine.state().jobs) unsettled_.insert(id);
 }
 
@@ -66,7 +68,9 @@ void AgentSessions::received(ConnectionId id, const AgentMessage& message, const
         return;
     }
     presences_[peer->second.agent].last_seen_micros = now.wall_micros;
-    apply(id, peer->second.session.received(message, log_view(), now.steady_ms), now);
+    wire::LogView log = log_view();
+    if (std::holds_alternative<Hello>(message)) log.wants_world = wants_world(peer->second.agent);
+    apply(id, peer->second.session.received(message, log, now.steady_ms), now);
 }
 
 void AgentSessions::unreadable(ConnectionId id, const Error& why) {
@@ -81,6 +85,7 @@ void AgentSessions::closed(ConnectionId id, const Moment& now) {
 void AgentSessions::tick(const Moment& now) {
     now_ = now;
     tick_sessions(now);
+    if (older_copy_) return;
     for (const ConnectionId id : std::exchange(deferring_, {})) {
         const auto peer = peers_.find(id);
         if (peer == peers_.end()) continue;
@@ -108,7 +113,15 @@ void AgentSessions::tick_sessions(const Moment& now) {
 void AgentSessions::announce(AnchorMade anchor) {
     anchor_ = std::move(anchor);
     for (const auto& [agent, there] : presences_)
-        if (there.connection) outbox_.send.push_back({*there.connection, *anchor_});
+        if (there.connection) send_anchor(*there.connection);
+}
+
+void AgentSessions::send_anchor(ConnectionId id) {
+    const auto& hello = peers_.at(id).session.hello();
+    const bool keeps_anchors =
+        hello && std::find(hello->capabilities.begin(), hello->capabilities.end(),
+                           anchors_capability) != hello->capabilities.end();
+    if (anchor_ && keeps_anchors) outbox_.send.push_back({id, *anchor_});
 }
 
 void AgentSessions::send(const Send& send, const Moment& now) {
@@ -178,7 +191,7 @@ void AgentSessions::perform(ConnectionId id, const wire::OrchestratorStep& step,
     }
     if (step.world) take_world(peer->second.agent, *step.world);
     if (step.close) {
-        note_older_copy(peer->second.agent, *step.close);
+        if (step.is_older_copy) note_older_copy(peer->second.agent, *step.close);
         outbox_.close.push_back({id, *step.close});
         leave(id, now);
     }
@@ -263,7 +276,7 @@ void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& n
     there.address = peers_.at(id).address;
     there.last_seen_micros = now.wall_micros;
     log::info("agents", "connected", agent_context(hello.agent) + " address=" + there.address);
-    if (anchor_) outbox_.send.push_back({id, *anchor_});
+    send_anchor(id);
     dispatcher_.agent_connected(hello.agent);
     for (const JobId& job : engine_.state().jobs_with(hello.agent)) reconcile_links(job, now);
     DROVER_CRASH_POINT("session.welcomed");
@@ -277,6 +290,8 @@ bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) 
 }
 
 void AgentSessions::take_report(ConnectionId id, const Report& report) {
+    // The agent keeps it for the right log.
+    if (older_copy_) return;
     Peer& peer = peers_.at(id);
     const EffectId& effect = report.effect;
     const JobEntry* entry = engine_.state().find(effect.job);
@@ -365,63 +380,6 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
     DROVER_CRASH_POINT("report.acknowledged");
 }
 
-void AgentSessions::note_older_copy(const std::string& agent, const Error& why) {
-    if (older_copy_ || (why.id() != "log_behind" && why.id() != "log_differs")) return;
-    older_copy_ =
-        Error(Errc::unavailable, why.id(), "agent " + agent + ": " + why.detail(),
-              "nothing is asked of any agent; replication and fences stay as they are", why.next());
-    log::error("agents", "this log is an older copy; droverd asks nothing of anybody: " +
-                             older_copy_->text());
-}
-
-/// What the host of `agent` holds, against every job of it that a restore left undecided.
-void AgentSessions::take_world(const std::string& agent, const WorldFound& found) {
-    for (const JobId& id : engine_.state().jobs_with(agent)) {
-        const JobEntry* entry = engine_.state().find(id);
-        if (!entry || entry->illegal || !entry->job.reconciling) continue;
-        for (const Side side : {Side::source, Side::target}) {
-            if (!owns(agent, id, side)) continue;
-            const auto known = std::find_if(
-                found.jobs.begin(), found.jobs.end(),
-                [&](const JobWorld& world) { return world.job == id && world.side == side; });
-            if (known != found.jobs.end()) {
-                submit_world(agent, *entry, *known);
-            } else if (!found.is_cut) {
-                JobWorld nothing;
-                nothing.job = id;
-                nothing.side = side;
-                submit_world(agent, *entry, nothing);
-            }
-        }
-    }
-    Presence& there = presences_[agent];
-    const std::size_t before = there.unknown_jobs.size();
-    there.unknown_jobs.clear();
-    for (const JobWorld& world : found.jobs) {
-        const bool holds_something = !world.closed || !world.fence.is_zero();
-        if (holds_something && !engine_.state().find(world.job))
-            there.unknown_jobs.push_back(world);
-    }
-    if (there.unknown_jobs.size() != before)
-        log::warn("agents", "holds jobs that this log does not know",
-                  agent_context(agent) + " jobs=" + std::to_string(there.unknown_jobs.size()));
-}
-
-void AgentSessions::submit_world(const std::string& agent, const JobEntry& entry,
-                                 const JobWorld& world) {
-    const auto& seen = entry.job.reconciling->worlds.at(static_cast<std::size_t>(world.side));
-    if (seen == world) return;
-    JobCommand command;
-    command.job = entry.job.id;
-    command.command.command_id = random_.uuid();
-    command.command.actor = "agent:" + agent;
-    command.command.wish = statemachine::WorldReported{world};
-    engine_.submit({std::move(command), Hash{}}, [](const Result<Answer>& answer) {
-        // Level-triggered: the agent says it again.
-        if (!answer) log::debug("agents", "a host's state waits: " + answer.error().text());
-    });
-}
-
 void AgentSessions::take_progress(const Peer& peer, const Progress& progress, const Moment& now) {
     if (owns(peer.agent, progress.job, progress.side)) telemetry_.record(progress, now.wall_micros);
 }
@@ -449,6 +407,7 @@ void AgentSessions::leave(ConnectionId id, const Moment& now) {
 }
 
 void AgentSessions::reconcile_links(const JobId& job, const Moment& now) {
+    if (older_copy_) return;
     const JobEntry* entry = engine_.state().find(job);
     unsettled_.erase(job);
     if (!entry || entry->illegal || !entry->job.exists) return;

@@ -66,7 +66,8 @@ struct SessionTiming {
 class AgentSessions {
   public:
     AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry, Random& random,
-                  const SessionTiming& timing, SteadyMillis started_ms);
+                  const SessionTiming& timing, SteadyMillis started_ms,
+                  std::optional<Error> older_copy = {});
 
     /// `agent` is the name in the verified certificate.
     void opened(ConnectionId id, const std::string& agent, const std::string& address,
@@ -93,8 +94,9 @@ class AgentSessions {
     [[nodiscard]] const Presence* presence(const std::string& agent) const;
     [[nodiscard]] std::size_t connected_count() const;
 
-    /// An agent showed that it has obeyed more than this log holds: the log is an older copy, and
-    /// droverd asks nothing of anybody until it is started on the right one.
+    /// An agent showed that it has obeyed more than this log holds, or another log: this one is an
+    /// older copy. From then on nothing is asked of anybody, no report is taken and no link becomes
+    /// a fact, until droverd is started on the right one.
     [[nodiscard]] const std::optional<Error>& older_copy() const { return older_copy_; }
 
     /// Reports that were acknowledged without being of use.
@@ -130,6 +132,8 @@ class AgentSessions {
     void defer(ConnectionId id, const Uuid& report_id);
     void take_world(const std::string& agent, const WorldFound& found);
     void submit_world(const std::string& agent, const JobEntry& entry, const JobWorld& world);
+    [[nodiscard]] bool wants_world(const std::string& agent) const;
+    void send_anchor(ConnectionId id);
     void note_older_copy(const std::string& agent, const Error& why);
     void take_progress(const Peer& peer, const Progress& progress, const Moment& now);
     void refuse(ConnectionId id, const Error& why);

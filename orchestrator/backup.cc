@@ -4,9 +4,11 @@
 #include "base/sha256.h"
 #include "eventlog/audit.h"
 #include "eventlog/copy.h"
+#include "history/anchor_file.h"
 #include "history/time_text.h"
 #include "orchestrator/core.h"
 #include "orchestrator/json_reader.h"
+#include "orchestrator/older_copy.h"
 #include "orchestrator/setup.h"
 
 #include <algorithm>
@@ -26,7 +28,7 @@ namespace json = boost::json;
 constexpr const char* manifest_name = "manifest.json";
 constexpr std::uint64_t manifest_format = 1;
 constexpr std::size_t manifest_bytes_max = 64U << 20;
-constexpr std::size_t key_file_bytes_max = 64U << 20;
+constexpr std::size_t key_file_bytes_max = 64U << 10;
 
 Error manifest_damaged(const fs::path& backup, const std::string& why) {
     return Error(Errc::corrupt, "manifest_damaged", (backup / manifest_name).string() + ": " + why,
@@ -149,22 +151,16 @@ Result<> check_log(const fs::path& backup, const eventlog::Head& head) {
     return {};
 }
 
-Result<> copy_file(const fs::path& from, const fs::path& to, const std::string& name) {
-    TRY(const Bytes bytes, read_file(from / name, key_file_bytes_max));
-    const bool is_public = name.ends_with(".crt") || name.ends_with(".pub");
-    return write_file_durably(to / name, bytes, is_public ? 0644 : 0600);
-}
-
 Result<> copy_keys(const fs::path& state, const fs::path& to) {
     for (const std::string& name : key_files()) {
-        auto copied = copy_file(state, to, name);
+        auto copied = copy_state_file(state, to, name);
         if (!copied && copied.error().code() == Errc::not_found)
             return Error(Errc::not_found, "state_missing", state.string() + " has no " + name,
                          "nothing was changed", "name the directory that droverd init made");
         TRY_VOID(copied);
     }
     for (const std::string& name : optional_files()) {
-        auto copied = copy_file(state, to, name);
+        auto copied = copy_state_file(state, to, name);
         if (!copied && copied.error().code() != Errc::not_found) return copied;
     }
     return {};
@@ -179,6 +175,14 @@ Result<> refuse_used(const fs::path& to) {
 }
 
 }  // namespace
+
+Result<> copy_state_file(const fs::path& from, const fs::path& to, const std::string& name) {
+    const bool is_anchors = name == "anchors.jsonl";
+    TRY(const Bytes bytes,
+        read_file(from / name, is_anchors ? history::anchor_file_bytes_max : key_file_bytes_max));
+    const bool is_public = name.ends_with(".crt") || name.ends_with(".pub");
+    return write_file_durably(to / name, bytes, is_public ? 0644 : 0600);
+}
 
 const std::vector<std::string>& key_files() {
     static const std::vector<std::string> names{"authority.key", "authority.crt", "server.key",
@@ -201,6 +205,11 @@ fs::path plain_path(const fs::path& given) {
 Result<Manifest> make_backup(const fs::path& state, const fs::path& given, WallMicros now) {
     const fs::path to = plain_path(given);
     TRY_VOID(refuse_used(to));
+    TRY(const auto known, load_older_copy(state));
+    if (known.is_known)
+        return Error(Errc::conflict, known.shown->id(),
+                     "a backup of an older copy would be one, too: " + known.shown->detail(),
+                     "nothing was changed", known.shown->next());
     // Without a manifest it is no backup; and it gets its name only when all of it is durable.
     const fs::path unfinished = to.string() + ".unfinished";
     TRY_VOID(remove_directory_durably(unfinished));

@@ -43,9 +43,14 @@ constexpr std::size_t backup_files_max = 65'536;
 /// Absolute and without a slash at its end, so that a name can be made of it.
 [[nodiscard]] std::filesystem::path plain_path(const std::filesystem::path& given);
 
+/// Copies one file of a state directory, with the mode that it is to have. Errors: not_found, io.
+[[nodiscard]] Result<> copy_state_file(const std::filesystem::path& from,
+                                       const std::filesystem::path& to, const std::string& name);
+
 /// Copies the state to `to`, which must not exist or be empty, and checks the copy. A server may
 /// run: what it had acknowledged when this began is in the copy. Errors: conflict
-/// (backup_not_empty), not_found (state_missing), those of eventlog::copy_log, io.
+/// (backup_not_empty; log_behind, log_differs, other_lineage: see older_copy.h), not_found
+/// (state_missing), those of eventlog::copy_log, io.
 [[nodiscard]] Result<Manifest> make_backup(const std::filesystem::path& state,
                                            const std::filesystem::path& to, WallMicros now);
 

@@ -14,7 +14,8 @@ Core::Core(CoreParts parts, State state, eventlog::Epoch epoch, const Moment& no
       random_(parts.random),
       engine_(parts.log, parts.random, std::move(state), epoch, parts.options),
       dispatcher_(std::move(parts.sign)),
-      sessions_(engine_, dispatcher_, telemetry_, parts.random, parts.sessions, now.steady_ms) {
+      sessions_(engine_, dispatcher_, telemetry_, parts.random, parts.sessions, now.steady_ms,
+                std::move(parts.older_copy)) {
     engine_.subscribe([this](const eventlog::Record& record, const Fact&) {
         if (record.stream.kind == eventlog::StreamKind::job) touched_.insert(record.stream.id);
     });

@@ -23,6 +23,8 @@ struct CoreParts {
     EngineOptions options;
     SessionTiming sessions = {};
     std::optional<State> state = {};  ///< replay(log), from whoever knows it already
+    /// What an earlier start found out about this log, see AgentSessions::older_copy().
+    std::optional<Error> older_copy = {};
 };
 
 constexpr const char* software_version = "drover 0.1.0";

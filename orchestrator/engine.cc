@@ -101,10 +101,11 @@ std::optional<StateDigest> digest_due(const statemachine::Job& job, std::size_t 
     return StateDigest{job.id, job.version, statemachine::digest_version, *digest};
 }
 
-/// Holds its disks: not at its end, or its clean-up is not done.
+/// Holds its disks: not at its end, or its clean-up is not done, or only withheld for now.
 bool holds_disks(const statemachine::Job& job) {
-    return job.exists &&
-           (!statemachine::is_final(job.phase) || !statemachine::outstanding(job).empty());
+    const bool is_withheld = job.reconciling || job.quarantined;
+    return job.exists && (!statemachine::is_final(job.phase) || is_withheld ||
+                          !statemachine::outstanding(job).empty());
 }
 
 /// The disk that both jobs want, or an empty string.

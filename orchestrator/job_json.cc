@@ -71,7 +71,8 @@ json::object world_json(const JobWorld& world) {
                      {"closed", world.closed},
                      {"fence", nullptr},
                      {"handover", to_json(name_of(world.handover))},
-                     {"handover_token", nullptr}};
+                     {"handover_token", nullptr},
+                     {"breached", world.breached}};
     if (!world.fence.is_zero()) out["fence"] = world.fence.hex();
     if (!world.handover_token.is_zero()) out["handover_token"] = world.handover_token.hex();
     return out;

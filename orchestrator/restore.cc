@@ -24,6 +24,15 @@ constexpr std::size_t key_bytes_max = 64U << 10;
 constexpr std::size_t appends_per_batch = 1000;
 constexpr const char* nothing_changed = "the backup; nothing was made";
 
+Result<> check_epoch(const RestoreOptions& options) {
+    eventlog::Epoch known = options.known_epoch;
+    for (const Witness& seen : options.witnesses) known = std::max(known, seen.epoch);
+    if (known < UINT32_MAX - restore_epoch_margin) return {};
+    return Error(Errc::invalid, "witness_malformed",
+                 "no agent can have seen epoch " + std::to_string(known), nothing_changed,
+                 "give the epoch that drover-agent status shows");
+}
+
 /// An agent that obeyed more than the backup holds would refuse the restored log.
 Result<> check_not_behind(const Manifest& manifest, const RestoreOptions& options) {
     for (const Witness& seen : options.witnesses) {
@@ -91,12 +100,13 @@ Result<LineageReset> make_reset(const Manifest& manifest, const RestoreOptions& 
     return reset;
 }
 
-/// Not at its end, or its end is still to be carried out: its hosts may have moved on.
+/// Not at its end, or its end is still to be carried out: its hosts may have moved on. What is left
+/// alone now may be understood by a later version.
 bool is_open(const history::JobEntry& entry) {
     const statemachine::Job& job = entry.job;
-    if (entry.illegal || !job.exists) return false;
-    return !statemachine::is_final(job.phase) || job.reconciling ||
-           !statemachine::outstanding(job).empty();
+    if (!job.exists) return false;
+    return entry.illegal || !statemachine::is_final(job.phase) || job.reconciling ||
+           job.quarantined || !statemachine::outstanding(job).empty();
 }
 
 eventlog::Append append_of(const eventlog::EventLog& log, const eventlog::StreamId& stream,
@@ -109,27 +119,40 @@ eventlog::Append append_of(const eventlog::EventLog& log, const eventlog::Stream
     return append;
 }
 
-/// The reset first, then what it means for each job that is not over. The directory has no name
-/// yet, so all of it counts or nothing.
-Result<std::vector<std::string>> append_reset(eventlog::EventLog& log, const LineageReset& reset,
-                                              const history::State& state, WallMicros now) {
-    std::vector<eventlog::Append> batch{
-        append_of(log, {}, history::new_event(history::LineageChanged{reset}), reset.by)};
+eventlog::NewEvent started(const history::JobEntry& entry, eventlog::Seq old_head_seq) {
+    // Of two restores the first decides what the log cannot know.
+    if (entry.job.reconciling)
+        old_head_seq = std::min(old_head_seq, entry.job.reconciling->old_head_seq);
+    const statemachine::Event fact = statemachine::ReconcileStarted{old_head_seq};
+    eventlog::NewEvent event;
+    event.kind = static_cast<std::uint16_t>(statemachine::kind_of(fact));
+    event.payload = statemachine::encode_event(fact);
+    return event;
+}
+
+/// The reset first, if there is one, then what the restore means for each job that is not over. The
+/// directory has no name yet, so all of it counts or nothing.
+Result<std::vector<std::string>> append_restore(eventlog::EventLog& log, const Manifest& manifest,
+                                                const std::optional<LineageReset>& reset,
+                                                const history::State& state, WallMicros now) {
+    const std::string by = reset ? reset->by : "system";
+    const eventlog::Epoch epoch = reset ? reset->new_epoch : manifest.head.epoch;
+    std::vector<eventlog::Append> batch;
+    if (reset)
+        batch.push_back(
+            append_of(log, {}, history::new_event(history::LineageChanged{*reset}), by));
     std::vector<std::string> names;
     const auto flush = [&]() -> Result<> {
-        const auto result = log.append(batch, reset.new_epoch, now);
+        const auto result = log.append(batch, epoch, now);
         batch.clear();
         if (result.outcome != eventlog::AppendOutcome::ok) return result.error;
         return {};
     };
-    const statemachine::Event started = statemachine::ReconcileStarted{reset.old_head_seq};
-    eventlog::NewEvent event;
-    event.kind = static_cast<std::uint16_t>(statemachine::kind_of(started));
-    event.payload = statemachine::encode_event(started);
     for (const auto& [id, entry] : state.jobs) {
         if (!is_open(entry)) continue;
         names.push_back(entry.job.spec.name);
-        batch.push_back(append_of(log, {eventlog::StreamKind::job, id}, event, reset.by));
+        batch.push_back(
+            append_of(log, {eventlog::StreamKind::job, id}, started(entry, manifest.head.seq), by));
         if (batch.size() >= appends_per_batch) TRY_VOID(flush());
     }
     if (!batch.empty()) TRY_VOID(flush());
@@ -152,37 +175,39 @@ Result<history::State> fold(const fs::path& log_path) {
     return state;
 }
 
-Result<> begin_anew(const fs::path& directory, const LineageReset& reset, WallMicros now,
-                    Restored& restored) {
+/// What was copied goes on as the log that agents are asked about.
+Result<> go_on(const fs::path& directory, const Manifest& manifest, WallMicros now,
+               Restored& restored) {
     const fs::path path = log_directory(directory);
     TRY(const history::State state, fold(path));
-    TRY_VOID(eventlog::begin_lineage(path, reset.new_lineage, reset.new_epoch));
+    if (const auto& reset = restored.reset)
+        TRY_VOID(eventlog::begin_lineage(path, reset->new_lineage, reset->new_epoch));
     TRY(const auto log, eventlog::open_rocksdb_log(path, {.ballast_bytes = 0}));
-    TRY(restored.jobs, append_reset(*log, reset, state, now));
+    TRY(restored.jobs, append_restore(*log, manifest, restored.reset, state, now));
     TRY_VOID(log->sync_head());
     restored.head = log->head();
-    restored.reset = reset;
     return {};
 }
 
-Result<> copy_backup(const Manifest& manifest, const fs::path& from, const fs::path& to) {
+/// The log is copied as a log, so that the new one is checked and shares nothing.
+Result<> copy_the_log(const Manifest& manifest, const fs::path& from, const fs::path& to) {
     TRY_VOID(remove_directory_durably(to));
     TRY_VOID(make_directory_durably(to));
-    for (const BackupFile& file : manifest.files) {
-        // The log is copied as a log, so that the new one is checked and shares nothing.
-        if (file.path.starts_with("log/")) continue;
-        const bool is_known =
-            std::count(key_files().begin(), key_files().end(), file.path) != 0 ||
-            std::count(optional_files().begin(), optional_files().end(), file.path) != 0;
-        if (!is_known) continue;
-        TRY(const Bytes bytes, read_file(from / file.path));
-        const bool is_public = file.path.ends_with(".crt") || file.path.ends_with(".pub");
-        TRY_VOID(write_file_durably(to / file.path, bytes, is_public ? 0644 : 0600));
-    }
     TRY(const auto head, eventlog::copy_log(log_directory(from), log_directory(to)));
     if (head.seq == manifest.head.seq && head.hash == manifest.head.hash) return {};
     return Error(Errc::corrupt, "backup_differs", "the log changed while it was read",
                  nothing_changed, "restore again");
+}
+
+/// Last: without its keys no droverd runs on a directory whose log is not finished.
+Result<> copy_the_rest(const Manifest& manifest, const fs::path& from, const fs::path& to) {
+    for (const BackupFile& file : manifest.files) {
+        const bool is_known =
+            std::count(key_files().begin(), key_files().end(), file.path) != 0 ||
+            std::count(optional_files().begin(), optional_files().end(), file.path) != 0;
+        if (is_known) TRY_VOID(copy_state_file(from, to, file.path));
+    }
+    return {};
 }
 
 Result<> refuse_used(const fs::path& state) {
@@ -198,17 +223,18 @@ Result<> refuse_used(const fs::path& state) {
 Result<Restored> restore(const RestoreOptions& options, Random& random, WallMicros now) {
     const fs::path state = plain_path(options.state);
     TRY_VOID(refuse_used(state));
+    TRY_VOID(check_epoch(options));
     TRY(const Manifest manifest, check_backup(options.from));
     Restored restored{.head = manifest.head, .reset = std::nullopt, .jobs = {}};
-    std::optional<LineageReset> reset;
     if (options.loss) {
-        TRY(reset, make_reset(manifest, options, random, now));
+        TRY(restored.reset, make_reset(manifest, options, random, now));
     } else {
         TRY_VOID(check_not_behind(manifest, options));
     }
     const fs::path unfinished = state.string() + ".restoring";
-    TRY_VOID(copy_backup(manifest, options.from, unfinished));
-    if (reset) TRY_VOID(begin_anew(unfinished, *reset, now, restored));
+    TRY_VOID(copy_the_log(manifest, options.from, unfinished));
+    TRY_VOID(go_on(unfinished, manifest, now, restored));
+    TRY_VOID(copy_the_rest(manifest, options.from, unfinished));
     std::error_code failure;
     fs::remove(state, failure);  // an empty directory that was made for us
     if (!failure) fs::rename(unfinished, state, failure);

@@ -2,8 +2,9 @@
 ///
 /// Without a loss it is the same log: same lineage, and agents obey it as long as it shows what
 /// they remember. With an accepted loss it goes on as a new lineage, which agents obey only for the
-/// signature of the recovery key or root's word on their own host, and every job that is not over
-/// is reconciled before anything is asked of anybody (statemachine/reconcile.h).
+/// signature of the recovery key or root's word on their own host. Either way every job that is not
+/// over is reconciled before anything is asked of anybody (statemachine/reconcile.h): without a loss
+/// that is over as soon as both its agents are there, and nobody who knows better is overlooked.
 #pragma once
 
 #include "base/random.h"
@@ -37,12 +38,13 @@ struct RestoreOptions {
 struct Restored {
     eventlog::Head head;
     std::optional<LineageReset> reset;  ///< with a loss
-    std::vector<std::string> jobs;      ///< names of those that are reconciled
+    std::vector<std::string> jobs;      ///< names of those that are reconciled first
 };
 
 /// Makes `state`, which must not exist or be empty; half-way it has another name. Errors: those of
 /// check_backup; conflict (state_not_empty; backup_behind without an accepted loss); denied
-/// (recovery_key_wrong); invalid (restore_reason_missing); io.
+/// (recovery_key_wrong); invalid (restore_reason_missing,
+/// witness_malformed); io.
 [[nodiscard]] Result<Restored> restore(const RestoreOptions& options, Random& random,
                                        WallMicros now);
 

@@ -1,12 +1,14 @@
 #include "orchestrator/server.h"
 
 #include "base/crash_point.h"
+#include "base/log.h"
 #include "eventlog/rocksdb_log.h"
 #include "history/anchor_file.h"
 #include "orchestrator/agent_links.h"
 #include "orchestrator/anchors.h"
 #include "orchestrator/api.h"
 #include "orchestrator/http_server.h"
+#include "orchestrator/older_copy.h"
 #include "orchestrator/open_log.h"
 #include "orchestrator/setup.h"
 
@@ -70,6 +72,9 @@ class Server {
         };
         TRY_VOID(sign(as_bytes("a key that cannot sign is found before anybody connects")));
         CoreParts parts{*log_, random_, sign, {config_.reserve_bytes}, {}, std::move(replayed_)};
+        TRY(const auto older_copy, load_older_copy(state_));
+        parts.older_copy = older_copy.shown;
+        is_known_older_copy_ = older_copy.is_known;
         TRY(core_, Core::start(std::move(parts), now()));
         core_->engine().on_submit([this] { schedule_turn(); });
         anchors_->on_made([this](const eventlog::Anchor& anchor, const std::string& line) {
@@ -120,7 +125,7 @@ class Server {
 
     void tick() {
         if (const auto ticked = core_->tick(now()); !ticked) return fail(ticked.error());
-        anchors_->tick(now());
+        if (!core_->sessions().older_copy()) anchors_->tick(now());
         schedule_turn();
         tick_timer_.expires_after(tick_every);
         tick_timer_.async_wait([this](const boost::system::error_code& error) {
@@ -141,6 +146,7 @@ class Server {
         const eventlog::Seq before = core_->state().seq;
         const auto turned = core_->turn(now());
         if (!turned) return fail(turned.error());
+        remember_older_copy();
         Outbox outbox = core_->sessions().take_outbox();
         const bool is_heard = !outbox.send.empty();
         if (is_heard) DROVER_CRASH_POINT("server.before_deliver");
@@ -148,6 +154,14 @@ class Server {
         if (is_heard) DROVER_CRASH_POINT("server.delivered");
         if (core_->state().seq != before) http_->notify();
         if (turned->more) schedule_turn();
+    }
+
+    void remember_older_copy() {
+        const auto& shown = core_->sessions().older_copy();
+        if (!shown || is_known_older_copy_) return;
+        const auto stored = store_older_copy(state_, *shown);
+        is_known_older_copy_ = stored.has_value();
+        if (!stored) log::error("server", stored.error().text());
     }
 
     /// What is on disk is not known any more. Nothing is answered; a new start finds out.
@@ -177,6 +191,7 @@ class Server {
     std::unique_ptr<HttpServer> http_;
     std::optional<Error> failure_;
     bool is_turn_posted_ = false;
+    bool is_known_older_copy_ = false;  ///< and durably so
 };
 
 }  // namespace

@@ -4,8 +4,10 @@
 ///   recovery.pub         agents believe a restore with a loss if this key's other half signed it
 ///   ticket.{key,pub}     signs job tickets  tokens.key        agent tokens are derived from it
 ///   anchor.{key,pub}     signs anchors      anchors.jsonl     those that were made
-///   api-token            for the operator; may be taken away     api-token.hash  what the server
-///   keeps log/                 the event log
+///   api-token            for the operator; may be taken away
+///   api-token.hash       what the server keeps of it
+///   older_copy.json      written when an agent has shown that this log is one (older_copy.h)
+///   log/                 the event log
 ///
 /// Keys have mode 0600, the directory 0700. Blocking.
 #pragma once

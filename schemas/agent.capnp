@@ -342,6 +342,7 @@ struct JobWorld {
   fence @6 :Data;          # 16 bytes: token of the fence that stands; zeros: none
   handover @7 :Handover;
   handoverToken @8 :Data;  # 16 bytes; zeros: none
+  breached @9 :Bool;       # source: a disk may have been written under that fence, or root opened it
 }
 
 struct WorldFound {

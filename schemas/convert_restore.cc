@@ -12,6 +12,7 @@ void write(schema::JobWorld::Builder out, const JobWorld& value) {
     out.setFence(blob(value.fence.view()));
     out.setHandover(wire_enum<schema::Handover>(value.handover));
     out.setHandoverToken(blob(value.handover_token.view()));
+    out.setBreached(value.breached);
 }
 
 JobWorld read(schema::JobWorld::Reader in, Checks& checks) {
@@ -25,6 +26,7 @@ JobWorld read(schema::JobWorld::Reader in, Checks& checks) {
     value.fence = checks.fixed<FenceToken>(in.getFence(), "fence");
     value.handover = checks.number(in.getHandover(), Handover::taken_back, "handover");
     value.handover_token = checks.fixed<FenceToken>(in.getHandoverToken(), "handover token");
+    value.breached = in.getBreached();
     return value;
 }
 

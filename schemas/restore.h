@@ -47,6 +47,8 @@ struct JobWorld {
     FenceToken fence;                    ///< source: a fence stands under this token
     Handover handover = Handover::none;  ///< target
     FenceToken handover_token;           ///< target: of that activation
+    /// Source: a disk may have been written under that fence, or root opened it.
+    bool breached = false;
 
     bool operator==(const JobWorld&) const = default;
 };

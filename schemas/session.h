@@ -46,6 +46,9 @@ struct Hello {
     bool operator==(const Hello&) const = default;
 };
 
+/// Of an agent that keeps anchors: an older one takes AnchorMade for a protocol error.
+constexpr const char* anchors_capability = "anchors";
+
 struct Welcome {
     std::uint16_t version = protocol_max;
     Uuid lineage;

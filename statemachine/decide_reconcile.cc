@@ -47,13 +47,20 @@ Event verdict(Serving serving, const Command& command) {
     return ResolvedToNeither{command.actor, command.reason};
 }
 
+/// Such a report only ever withholds: the later it is known, the worse.
+bool tells_of_broken_fence(const Wish& wish) {
+    const auto* report = std::get_if<ReportReceived>(&wish);
+    return report != nullptr && (std::holds_alternative<FenceBreach>(report->report.body) ||
+                                 std::holds_alternative<FenceBrokenByRoot>(report->report.body));
+}
+
 }  // namespace
 
 std::optional<Decision> decide_reconciling(const Asked& asked) {
     const Wish& wish = asked.command.wish;
     if (!asked.job.reconciling || DROVER_MUTANT("reconciling_ignored")) return std::nullopt;
     if (std::holds_alternative<Resolve>(wish) || std::holds_alternative<WorldReported>(wish) ||
-        std::holds_alternative<LinkChanged>(wish))
+        std::holds_alternative<LinkChanged>(wish) || tells_of_broken_fence(wish))
         return std::nullopt;
     // It comes again by itself.
     if (std::holds_alternative<TimerElapsed>(wish)) return Decision(Accepted{});

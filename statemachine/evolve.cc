@@ -288,7 +288,7 @@ class Applier {
 
     void operator()(const CommandRejected&) {}
 
-    // ---- after a restore with a loss ----
+    // ---- after a restore ----
 
     void operator()(const ReconcileStarted& fact) {
         job_.reconciling = Reconciling{fact.old_head_seq, cause_.wall_micros, {}};
@@ -300,6 +300,8 @@ class Applier {
 
     void operator()(const Reconciled&) {
         job_.reconciling.reset();
+        // Whether it was disarmed after the copy was made is not known.
+        if (job_.armed) job_.armed->at_micros = 0;
         renew_ticket();
     }
 

@@ -17,6 +17,7 @@ void fields(V& visit, const JobWorld& v) {
     visit("fence", v.fence);
     visit("handover", v.handover);
     visit("handover_token", v.handover_token);
+    if (v.breached) visit("breached", v.breached);
 }
 
 template <class V>

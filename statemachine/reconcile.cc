@@ -68,6 +68,9 @@ class Comparison {
     void compare_fence(const JobWorld& source) {
         const Expected expected = expected_fence();
         const bool stands = !source.fence.is_zero();
+        if (source.breached && !fence_is_void(job_))
+            add(Side::source, "fence_breached",
+                "says that a fenced disk may have been written; the log does not know of it");
         if (expected.must_stand && !stands)
             add(Side::source, "fence_missing", "has no fence; the log says that one stands");
         if (stands && expected.token != source.fence)

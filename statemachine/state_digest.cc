@@ -82,9 +82,9 @@ class BytesV1 {
     void put(const Cause& v) { all(v.seq, v.wall_micros); }
 
     void put(const JobWorld& world) {
-        const auto& [job, side, job_name, last_seq, busy, closed, fence, handover, handover_token] =
-            world;
-        all(job, side, job_name, last_seq, busy, closed, fence, handover, handover_token);
+        const auto& [job, side, job_name, last_seq, busy, closed, fence, handover, handover_token,
+                     breached] = world;
+        all(job, side, job_name, last_seq, busy, closed, fence, handover, handover_token, breached);
     }
 
     void put(const Reconciling& v) { all(v.old_head_seq, v.since_micros, v.worlds); }

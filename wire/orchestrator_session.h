@@ -23,6 +23,7 @@ struct OrchestratorStep {
     std::vector<Progress> progress;
     std::optional<WorldFound> world;
     std::optional<Error> close;
+    bool is_older_copy = false;  ///< with close: what the agent obeyed is not in our log
 };
 
 /// What the session needs to know of our log when a Hello arrives.
@@ -32,6 +33,7 @@ struct LogView {
     std::function<std::optional<Hash>(std::uint64_t seq)> hash_at;
     /// How our log came to its lineage, oldest first.
     std::span<const LineageReset> resets = {};
+    bool wants_world = false;  ///< for the answer to a Hello
 };
 
 class OrchestratorSession {

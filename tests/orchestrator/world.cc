@@ -221,6 +221,8 @@ void World::connect(FakeAgent& agent) {
     hello.host_identity = agent.host_identity;
     hello.software = "drover test";
     hello.roles = {"source", "target"};
+    hello.capabilities = agent.capabilities;
+    hello.witness = agent.witness;
     core->sessions().received(agent.connection, hello, now());
 }
 

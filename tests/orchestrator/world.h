@@ -22,6 +22,8 @@ constexpr WallMicros start_micros = 1'700'000'000'000'000;
 struct FakeAgent {
     std::string name;
     std::string host_identity = "host-1";
+    std::vector<std::string> capabilities = {anchors_capability};
+    Witness witness = {};  ///< what it says it has obeyed
     ConnectionId connection = 0;  ///< 0: not connected
     bool answers = true;          ///< reports each effect as done as soon as it comes
     std::set<EffectKind> silent_on = {};

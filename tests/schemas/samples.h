@@ -196,6 +196,7 @@ inline JobWorld job_world(Side side) {
     world.fence = side == Side::source ? uuid(6) : Uuid{};
     world.handover = side == Side::target ? Handover::active : Handover::none;
     world.handover_token = side == Side::target ? uuid(6) : Uuid{};
+    world.breached = side == Side::source;
     return world;
 }
 

@@ -75,6 +75,38 @@ TEST_CASE("reconcile: a job on whose state both sides agree goes on where it was
     }
 }
 
+TEST_CASE("reconcile: a fence that was breached after the copy lets nobody in") {
+    Scenario scenario = restored(Phase::activating);
+    JobWorld source = held(scenario, Side::source);
+    source.breached = true;
+    report(scenario, source);
+    report(scenario, held(scenario, Side::target)).outstanding({});
+    CHECK(differs(scenario, "fence_breached"));
+    REQUIRE(scenario.job().reconciling);
+}
+
+TEST_CASE("reconcile: a breach is taken at once, not after both sides agreed") {
+    Scenario scenario = at(Phase::activating);
+    const EffectId hold = scenario.newest(EffectKind::hold_fence, Side::source).id;
+    scenario.given({ReconcileStarted{scenario.seq()}});
+    scenario.when_reported(hold, FenceBreach{3})
+        .then_kinds({EventKind::fence_breached, EventKind::parked});
+    report(scenario, held(scenario, Side::source));
+    report(scenario, held(scenario, Side::target));
+    for (const Effect& effect : outstanding(scenario.job()))
+        CHECK(effect.id.kind != EffectKind::activate);
+}
+
+TEST_CASE("reconcile: a cutover that was armed before the copy waits for a person") {
+    Scenario scenario = at(Phase::syncing);
+    scenario.given({CutoverArmed{}});
+    Job armed = scenario.job();
+    armed.armed->at_micros = 1000;
+    REQUIRE(evolve(armed, ReconcileStarted{1}, {900, Hash{}, 1}));
+    REQUIRE(evolve(armed, Reconciled{}, {901, Hash{}, 1}));
+    CHECK(armed.armed->at_micros == 0);
+}
+
 TEST_CASE("reconcile: work that the log does not know keeps the job where it is") {
     Scenario scenario = restored(Phase::syncing);
     JobWorld source = held(scenario, Side::source);

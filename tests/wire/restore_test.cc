@@ -191,7 +191,8 @@ TEST_CASE("restore: the orchestrator shows its resets to whom they may concern, 
     const std::vector<LineageReset> resets{world.reset(uuid(1), uuid(9))};
     const LogView log{{uuid(9), 1005, 64, hash(14)},
                       [](std::uint64_t) -> std::optional<Hash> { return hash(99); },
-                      resets};
+                      resets,
+                      true};
     OrchestratorSession session(samples::hello().agent);
     (void)session.connected(0);
     const OrchestratorStep step = session.received(samples::hello(), log, 1);
@@ -206,7 +207,33 @@ TEST_CASE("restore: the orchestrator shows its resets to whom they may concern, 
     (void)other.connected(0);
     Hello stranger = samples::hello();
     stranger.witness.lineage = uuid(50);
-    CHECK(other.received(stranger, log, 1).close->id() == "other_lineage");
+    const OrchestratorStep refused = other.received(stranger, log, 1);
+    CHECK(refused.close->id() == "other_lineage");
+    CHECK(refused.is_older_copy);
+}
+
+TEST_CASE("restore: an agent that obeyed another event before the loss shows a fork") {
+    const World world;
+    LineageReset reset = world.reset(uuid(1), uuid(9));
+    const std::vector<LineageReset> resets{reset};
+    const LogView log{{uuid(9), 1005, 64, hash(14)},
+                      [](std::uint64_t) -> std::optional<Hash> { return hash(99); },
+                      resets,
+                      true};
+    const auto answer_to = [&](std::uint64_t seq, const Hash& seen) {
+        Hello hello = samples::hello();
+        hello.witness.seq = seq;
+        hello.witness.hash = seen;
+        OrchestratorSession session(hello.agent);
+        (void)session.connected(0);
+        const OrchestratorStep step = session.received(hello, log, 1);
+        CHECK(step.is_older_copy == step.close.has_value());
+        return step.close ? step.close->id() : std::string("welcome");
+    };
+    REQUIRE(samples::hello().witness.lineage == reset.old_lineage);
+    CHECK(answer_to(reset.old_head_seq, hash(99)) == "welcome");
+    CHECK(answer_to(reset.old_head_seq, hash(98)) == "log_differs");
+    CHECK(answer_to(reset.old_head_seq + 1, hash(98)) == "welcome");  // that one was given up
 }
 
 }  // namespace drover::wire

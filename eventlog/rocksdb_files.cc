@@ -1,4 +1,4 @@
-#include "eventlog/wal_files.h"
+#include "eventlog/rocksdb_files.h"
 
 #include <memory>
 #include <string_view>
