@@ -6,6 +6,7 @@
 ///   core-bench jobs DIRECTORY JOBS      that many jobs alive in one orchestrator
 ///
 /// Prints `name value` lines; bench/run makes tables of them.
+#include "base/log.h"
 #include "bench/fleet.h"
 #include "bench/measure.h"
 #include "eventlog/rocksdb_log.h"
@@ -169,5 +170,6 @@ int run(int argc, char** argv) {
 }  // namespace drover::bench
 
 int main(int argc, char** argv) {
+    drover::log::set_level(drover::log::Level::warn);  // two agents a job connect
     return drover::bench::run(argc, argv);
 }
