@@ -97,7 +97,7 @@ TEST_CASE("anchors: on demand everything is covered, in pieces of 1,024, and it 
     REQUIRE((*anchors)->make_now(lab.now()));
     CHECK(handed_on.size() == 3);
     CHECK((*anchors)->anchored_seq() == 3'000);
-    const auto report = eventlog::verify(lab.log, {{{"own", lab.stored()}}, std::nullopt});
+    const auto report = eventlog::verify(lab.log, {{{"own", lab.stored()}}, {}});
     REQUIRE(report);
     CHECK(report->whole());
     CHECK(report->anchors.covered_to == 3'000);
