@@ -168,6 +168,34 @@ TEST_CASE("audit: a state directory without an anchor key gets one, and says so"
           (fs::perms::owner_read | fs::perms::owner_write));
     CHECK(site.drover("audit verify") == 0);
     CHECK(site.drover("audit verify --key " + site.key) == integrity);  // that of init
+    const std::string made = word_after(site.server.output(), "its fingerprint:");
+    CHECK(site.drover("audit verify --key " + site.key + " --key " + made) == 0);
+
+    // Once it has signed, its loss is not passed over.
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    REQUIRE(fs::remove(site.server.state() / "anchor.key"));
+    const Exit refused = site.server.run_another();
+    CHECK(refused.code != 0);
+    CHECK(refused.output.find("state_missing") != std::string::npos);
+    CHECK(refused.output.find("anchor.key") != std::string::npos);
+    CHECK_FALSE(fs::exists(site.server.state() / "anchor.key"));
+}
+
+TEST_CASE("audit: an archived export stays right while the log and its anchors go on") {
+    Site site;
+    site.start();
+    site.plan("web");
+    const std::string log = site.file("log.jsonl").string();
+    const std::string job = site.file("web.jsonl").string();
+    REQUIRE(site.drover("audit export --out " + log) == 0);
+    REQUIRE(site.drover("audit export --job web --out " + job) == 0);
+    site.plan("mail");
+    REQUIRE(site.drover("audit anchor") == 0);
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    const std::string later = " --anchors " + (site.server.state() / "anchors.jsonl").string();
+    CHECK(site.drover("audit verify --export " + log + later) == 0);
+    CHECK(site.output.find("younger than the export") != std::string::npos);
+    CHECK(site.drover("audit verify --export " + job + later) == 0);
 }
 
 }  // namespace drover::orchestrator::testing
