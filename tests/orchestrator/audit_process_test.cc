@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include <catch2/catch.hpp>
 
@@ -86,6 +87,22 @@ class Site {
     std::string pin_;
 };
 
+/// In place: whoever has the file open sees it.
+void flip_middle_of_largest_table(const fs::path& database) {
+    fs::path largest;
+    for (const auto& entry : fs::directory_iterator(database)) {
+        if (entry.path().extension() != ".sst") continue;
+        if (largest.empty() || entry.file_size() > fs::file_size(largest)) largest = entry.path();
+    }
+    std::fstream table(largest, std::ios::in | std::ios::out | std::ios::binary);
+    const auto middle = static_cast<std::streamoff>(fs::file_size(largest) / 2);
+    table.seekg(middle);
+    const auto byte = static_cast<char>(table.get() ^ 1);
+    table.seekp(middle);
+    table.put(byte);
+    REQUIRE(table.flush());
+}
+
 void flip(const fs::path& path, std::size_t at) {
     std::string text = read_text(path).value();
     text.at(at) = text.at(at) == 'A' ? 'B' : 'A';
@@ -156,6 +173,27 @@ TEST_CASE("audit: a directory is verified beside and after the server, and again
     fs::remove_all(site.server.state() / "log");
     fs::copy(earlier, site.server.state() / "log", fs::copy_options::recursive);
     CHECK(site.server.run_another().output.find("log_contradicts_anchor") != std::string::npos);
+}
+
+TEST_CASE("audit: a server whose log is damaged while it runs names the first bad event") {
+    Site site;
+    site.start();
+    for (int i = 0; i < 12; ++i) site.plan("web-" + std::to_string(i));
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    site.start();  // now all of that is in a table
+    CHECK(site.drover("audit verify") == 0);
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    site.start();
+    flip_middle_of_largest_table(site.server.state() / "log" / "rocksdb");
+    CHECK(site.drover("audit verify") == integrity);
+    const std::string first_bad = word_after(site.output, "first bad  id=log_damaged seq=");
+    // Neither the first of all events nor the last: the first one that cannot be read.
+    CHECK(std::stoi(first_bad) > 1);
+    CHECK(std::stoi(first_bad) <= 36);
+    CHECK(site.output.find("events   " + std::to_string(std::stoi(first_bad) - 1)) !=
+          std::string::npos);
+    CHECK(site.drover("audit verify --dir " + site.server.state().string()) == integrity);
+    CHECK(word_after(site.output, "first bad  id=log_damaged seq=") == first_bad);
 }
 
 TEST_CASE("audit: a state directory without an anchor key gets one, and says so") {
