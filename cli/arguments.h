@@ -63,7 +63,7 @@ struct Arguments {
     std::string directory;  ///< of a log, or of the state that holds one
     std::string export_file;
     std::vector<std::string> anchor_files;
-    std::string key;  ///< file or fingerprint
+    std::vector<std::string> keys;  ///< files or fingerprints
     std::string job_name;
     std::string export_format = "jsonl";
 

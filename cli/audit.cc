@@ -52,7 +52,7 @@ class Download {
 ExitCode verify_here(const Session& session, const Arguments& arguments) {
     auto known = known_anchors(arguments);
     if (!known) return session.console.fail(failure_of(known.error()));
-    history::ExportCheck check(std::move(*known));
+    history::ExportCheck check(std::move(*known), history::ExportUse::live);
     std::string rest;
     const auto failure = session.client.download("/v1/audit/export", [&](std::string_view piece) {
         rest += piece;
@@ -83,7 +83,7 @@ ExitCode integrity(Console& console, const Json& answer, std::string (*render)(c
 }
 
 ExitCode audit_verify(const Session& session, const Arguments& arguments) {
-    if (!arguments.anchor_files.empty() || !arguments.key.empty())
+    if (!arguments.anchor_files.empty() || !arguments.keys.empty())
         return verify_here(session, arguments);
     const Reply reply = session.client.get("/v1/audit/verify");
     if (reply.failure) return session.console.fail(*reply.failure);

@@ -104,9 +104,9 @@ Result<> add_own_anchors(const fs::path& state, eventlog::KnownAnchors& known) {
     if (!file && file.error().code() != Errc::not_found) return file.error();
     if (file) known.sources.push_back({(state / "anchors.jsonl").native(), file->anchors});
     const auto pem = read_text(state / "anchor.pub", key_file_bytes_max);
-    if (known.trusted || !pem) return {};
+    if (!known.trusted.empty() || !pem) return {};
     TRY(const PublicKey key, public_key_from_pem(*pem));
-    known.trusted = key_fingerprint(key);
+    known.trusted.insert(key_fingerprint(key));
     return {};
 }
 
@@ -125,6 +125,18 @@ ExitCode verify_directory(Console& console, const Arguments& arguments) {
     const auto document = directory_document(*report, log.native());
     if (!document) return console.fail(failure_of(document.error()));
     return integrity(console, *document, render_audit);
+}
+
+/// Of a fingerprint, or of a file with the key.
+Result<Hash> fingerprint_of(const std::string& given) {
+    if (const auto fingerprint = Hash::from_hex_text(given)) return *fingerprint;
+    const auto pem = read_text(given, key_file_bytes_max);
+    const auto key = pem ? public_key_from_pem(*pem) : Result<PublicKey>(pem.error());
+    if (key) return key_fingerprint(*key);
+    return Error(
+        Errc::invalid, "bad_key",
+        "'" + printable(given, 200) + "' is neither the fingerprint nor the file of an anchor key",
+        "nothing was changed", "give anchor.pub, or its fingerprint in hexadecimal");
 }
 
 /// Writes beside `path` and renames at the end, so that there is never half a file.
@@ -169,17 +181,10 @@ Result<eventlog::KnownAnchors> known_anchors(const Arguments& arguments) {
         TRY(auto file, history::read_anchor_file(path));
         known.sources.push_back({path, std::move(file.anchors)});
     }
-    if (arguments.key.empty()) return known;
-    known.trusted = Hash::from_hex_text(arguments.key);
-    if (known.trusted) return known;
-    const auto pem = read_text(arguments.key, key_file_bytes_max);
-    const auto key = pem ? public_key_from_pem(*pem) : Result<PublicKey>(pem.error());
-    if (!key)
-        return Error(Errc::invalid, "bad_key",
-                     "'" + printable(arguments.key, 200) +
-                         "' is neither the fingerprint nor the file of an anchor key",
-                     "nothing was changed", "give anchor.pub, or its fingerprint in hexadecimal");
-    known.trusted = key_fingerprint(*key);
+    for (const std::string& given : arguments.keys) {
+        TRY(const Hash fingerprint, fingerprint_of(given));
+        known.trusted.insert(fingerprint);
+    }
     return known;
 }
 
@@ -201,6 +206,7 @@ Result<Json> export_document(const history::ExportReport& report, const std::str
     out.raw("anchors", JsonObject{}
                            .number("count", report.covers.size())
                            .number("confirmed", report.confirmed)
+                           .number("younger", report.younger)
                            .raw("keys", keys_json(report.keys))
                            .raw("covers", covers_json(report.covers))
                            .str());

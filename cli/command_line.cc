@@ -273,17 +273,21 @@ void add_audit(const Builder& b) {
         "check the hash chain and the anchors: of the running server's log, or without a server",
         "audit verify");
     CLI::Option* dir = verify->add_option("--dir", a.directory, "a log or state directory");
-    verify->add_option("--export", a.export_file, "a file from drover audit export")
-        ->excludes(dir);
+    verify->add_option("--export", a.export_file, "a file from drover audit export")->excludes(dir);
     verify
         ->add_option("--anchors", a.anchor_files,
                      "anchors from another place: the second path, or drover-agent anchors")
         ->expected(1)
         ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-    verify->add_option("--key", a.key, "the key that must have signed: anchor.pub, or fingerprint");
+    verify
+        ->add_option("--key", a.keys,
+                     "the key that must have signed, anchor.pub or its fingerprint; repeat it for "
+                     "a key that was replaced")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
     add_command(b, audit, "anchor", "make a signed anchor now", "audit anchor");
-    CLI::App* made = add_command(b, audit, "export", "events that prove themselves, as a file",
-                                 "audit export");
+    CLI::App* made =
+        add_command(b, audit, "export", "events that prove themselves, as a file", "audit export");
     made->add_option("--job", a.job_name, "only of this job; default: the whole log");
     made->add_option("--format", a.export_format, "jsonl, csv, or html: the evidence pack of a job")
         ->check(CLI::IsMember({"jsonl", "csv", "html"}));

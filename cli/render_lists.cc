@@ -132,6 +132,8 @@ std::string render_audit(const Json& answer) {
         out += ", covering events 1 to " + clean(anchors["covered_to"]);
     if (!anchors["confirmed"].is_null())
         out += ", " + clean(anchors["confirmed"]) + " confirmed from elsewhere";
+    if (anchors["younger"].number() > 0)
+        out += ", " + clean(anchors["younger"]) + " elsewhere are younger than the export";
     if (!anchors.is_null()) out += "\n";
     if (!anchors["key"].is_null()) out += "  key      " + clean(anchors["key"]) + "\n";
     for (const Json& key : anchors["keys"].items()) out += "  key      " + clean(key) + "\n";

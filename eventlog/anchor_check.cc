@@ -16,13 +16,14 @@ std::string range_text(const AnchorCover& cover) {
 }  // namespace
 
 AnchorCheck::AnchorCheck(const Uuid& lineage, const KnownAnchors& known)
-    : lineage_(lineage),
-      trusted_(known.trusted) {
-    for (const KnownAnchors::Source& source : known.sources) add(source);
+    : lineage_(lineage) {
+    for (const KnownAnchors::Source& source : known.sources) add(source, known);
 }
 
-void AnchorCheck::add(const KnownAnchors::Source& source) {
+void AnchorCheck::add(const KnownAnchors::Source& source, const KnownAnchors& known) {
     const std::string& from = source.from;
+    std::size_t ours = 0;
+    std::size_t others = 0;
     const Anchor* before = nullptr;
     for (const Anchor& anchor : source.anchors) {
         const AnchorCover cover{anchor, from, false};
@@ -34,7 +35,7 @@ void AnchorCheck::add(const KnownAnchors::Source& source) {
         }
         const Hash fingerprint = key_fingerprint(anchor.key);
         keys_.insert(fingerprint);
-        if (trusted_ && fingerprint != *trusted_) {
+        if (!known.trusts(fingerprint)) {
             add_finding(anchor_findings_, {"anchor_key_differs", anchor.first_seq,
                                            range_text(cover) + " is signed by the key " +
                                                fingerprint.hex() + ", not by the one given"});
@@ -47,12 +48,21 @@ void AnchorCheck::add(const KnownAnchors::Source& source) {
             add_finding(anchor_findings_, {"anchor_chain_broken", anchor.first_seq,
                                            range_text(cover) + " does not follow the one before"});
         if (anchor.lineage != lineage_) {
-            ++other_lineage_;
+            ++others;
             continue;
         }
+        ++ours;
         if (known_.insert(anchor_digest(anchor)).second)
             waiting_.emplace(anchor.first_seq, Entry{cover, {}});
     }
+    other_lineage_ += others;
+    // Each place for itself: who puts another log here can put fitting anchors beside it.
+    if (ours == 0 && others > 0)
+        add_finding(anchor_findings_,
+                    {"log_lineage_differs", 0,
+                     "every anchor of " + from + " is of another log than " + uuid_text(lineage_) +
+                         ": this one took its place, by a restore that gave up events or by "
+                         "somebody's hand"});
 }
 
 void AnchorCheck::see(Seq seq, const Hash& hash) {
@@ -80,7 +90,7 @@ void AnchorCheck::compare(Entry& entry, const Hash& hash) {
     compared_.push_back(std::move(entry.cover));
 }
 
-AnchorReport AnchorCheck::finish(Seq last_seq) const {
+AnchorReport AnchorCheck::finish(Seq last_seq, std::optional<WallMicros> copied_micros) const {
     AnchorReport report;
     report.covers = compared_;
     report.keys = keys_;
@@ -89,7 +99,10 @@ AnchorReport AnchorCheck::finish(Seq last_seq) const {
     for (const Finding& finding : log_findings_) report.findings.push_back(finding);
     const auto beyond = [&](const Entry& entry) {
         report.covers.push_back(entry.cover);
-        if (entry.cover.anchor.last_seq > last_seq)
+        if (entry.cover.anchor.last_seq <= last_seq) return;
+        if (copied_micros && entry.cover.anchor.wall_micros > *copied_micros)
+            ++report.younger;
+        else
             add_finding(report.findings, {"log_shorter_than_anchor", last_seq + 1,
                                           "the log ends at event " + std::to_string(last_seq) +
                                               "; " + range_text(entry.cover) + " knows more"});

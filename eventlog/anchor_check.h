@@ -20,8 +20,8 @@ struct AnchorCover {
     bool holds = false;
 };
 
-/// Anchors from several places, and the fingerprint of the key that must have signed them, if
-/// known.
+/// Anchors from several places, and the fingerprints of the keys of which one must have signed
+/// each, if known: a key may have been replaced.
 struct KnownAnchors {
     struct Source {
         std::string from;
@@ -29,7 +29,11 @@ struct KnownAnchors {
     };
 
     std::vector<Source> sources;
-    std::optional<Hash> trusted;
+    std::set<Hash> trusted;  ///< empty: any key
+
+    [[nodiscard]] bool trusts(const Hash& fingerprint) const {
+        return trusted.empty() || trusted.contains(fingerprint);
+    }
 };
 
 struct AnchorReport {
@@ -37,6 +41,7 @@ struct AnchorReport {
     Seq covered_to = 0;               ///< events 1 to this are covered without a gap
     std::set<Hash> keys;              ///< fingerprints of the keys that signed
     std::uint64_t other_lineage = 0;  ///< anchors of another log: not compared
+    std::uint64_t younger = 0;        ///< made of later events after what is at hand was made
     std::vector<Finding> findings;
 };
 
@@ -48,11 +53,13 @@ class AnchorCheck {
     /// The next event of the log. It need not be whole; its hash is what counts.
     void see(Seq seq, const Hash& hash);
 
-    /// `last_seq` is the last event of the log.
-    [[nodiscard]] AnchorReport finish(Seq last_seq) const;
+    /// `last_seq` is the last event of the log. What is at hand may be a copy of it as it was at
+    /// `copied_micros`: then the log may have gone on, and an anchor made later may know more.
+    [[nodiscard]] AnchorReport finish(Seq last_seq,
+                                      std::optional<WallMicros> copied_micros = {}) const;
 
   private:
-    void add(const KnownAnchors::Source& source);
+    void add(const KnownAnchors::Source& source, const KnownAnchors& known);
 
     struct Entry {
         AnchorCover cover;
@@ -62,7 +69,6 @@ class AnchorCheck {
     void compare(Entry& entry, const Hash& hash);
 
     Uuid lineage_;
-    std::optional<Hash> trusted_;
     std::multimap<Seq, Entry> waiting_;  ///< by first_seq: the log has not come that far
     std::vector<Entry> open_;            ///< the log is among their events
     std::vector<AnchorCover> compared_;

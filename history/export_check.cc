@@ -21,8 +21,9 @@ using eventlog::AnchorCover;
 using eventlog::Record;
 using eventlog::Seq;
 
-ExportCheck::ExportCheck(eventlog::KnownAnchors known)
-    : known_(std::move(known)) {}
+ExportCheck::ExportCheck(eventlog::KnownAnchors known, ExportUse use)
+    : known_(std::move(known)),
+      use_(use) {}
 
 void ExportCheck::see(std::string_view line) {
     if (is_ended_) return find("export_line_damaged", due(), "there are lines after the end");
@@ -39,23 +40,25 @@ void ExportCheck::see(std::string_view line) {
 void ExportCheck::see(const ExportHeader& header) {
     if (report_.header) return find("export_line_damaged", due(), "there is a second header");
     report_.header = header;
-    const Hash fingerprint = key_fingerprint(header.key);
+    check_key(key_fingerprint(header.key), 0, "the export");
+    if (use_ == ExportUse::live && header.job)
+        find("event_missing", 0, "the whole log was asked for, and one job came");
+    log_anchors_.emplace(header.lineage, known_);
+}
+
+void ExportCheck::check_key(const Hash& fingerprint, Seq seq, const std::string& what) {
     report_.keys.insert(fingerprint);
-    if (known_.trusted && *known_.trusted != fingerprint)
-        find("anchor_key_differs", 0,
-             "the export is signed by the key " + fingerprint.hex() + ", not by the one given");
-    if (!header.job) log_anchors_.emplace(header.lineage, known_);
+    if (!known_.trusts(fingerprint))
+        find("anchor_key_differs", seq,
+             what + " is signed by the key " + fingerprint.hex() + ", not by the one given");
 }
 
 void ExportCheck::see(const Anchor& anchor) {
     if (const auto checked = check_anchor(anchor); !checked)
         return find(checked.error(), anchor.first_seq);
-    const Hash fingerprint = key_fingerprint(anchor.key);
-    report_.keys.insert(fingerprint);
-    if (known_.trusted && *known_.trusted != fingerprint)
-        find("anchor_key_differs", anchor.first_seq,
-             "the anchor of events " + std::to_string(anchor.first_seq) + " to " +
-                 std::to_string(anchor.last_seq) + " is signed by another key than the one given");
+    check_key(key_fingerprint(anchor.key), anchor.first_seq,
+              "the anchor of events " + std::to_string(anchor.first_seq) + " to " +
+                  std::to_string(anchor.last_seq));
     if (report_.header && anchor.lineage != report_.header->lineage)
         return find("anchor_damaged", anchor.first_seq, "an anchor is of another log");
     if (!anchors_.empty() && anchors_.rbegin()->second.anchor.last_seq + 1 == anchor.first_seq) {
@@ -77,7 +80,7 @@ void ExportCheck::see(const ExportEvent& event) {
     check_path(*record, event);
     if (report_.first_seq == 0) report_.first_seq = record->seq;
     report_.last_seq = record->seq;
-    if (log_anchors_) log_anchors_->see(record->seq, record->hash);
+    if (report_.header && !report_.header->job) log_anchors_->see(record->seq, record->hash);
 }
 
 void ExportCheck::check_order(const Record& record, const ExportEvent& event) {
@@ -136,42 +139,54 @@ void ExportCheck::see(const ExportEnd& end) {
              "the end was not signed over these lines: something here was changed");
 }
 
-/// An anchor from elsewhere that ends where one of ours does must be the same.
+/// Of a whole log the events themselves are compared with every anchor from elsewhere. Of a job too
+/// few events are here for that, so its anchors have to be those that others have too.
 void ExportCheck::compare_known_anchors() {
-    if (log_anchors_) {
-        for (const eventlog::Finding& finding : log_anchors_->finish(report_.last_seq).findings)
-            add_finding(report_.findings, finding);
+    if (!log_anchors_) return;
+    const ExportHeader& header = *report_.header;
+    const Seq head = header.job ? header.head_seq : report_.last_seq;
+    const auto copied = use_ == ExportUse::archive ? std::optional(header.wall_micros)
+                                                   : std::optional<WallMicros>();
+    const eventlog::AnchorReport elsewhere = log_anchors_->finish(head, copied);
+    for (const eventlog::Finding& finding : elsewhere.findings)
+        add_finding(report_.findings, finding);
+    report_.younger = elsewhere.younger;
+    for (const auto& [last_seq, cover] : anchors_) compare(cover.anchor, elsewhere);
+}
+
+void ExportCheck::compare(const Anchor& mine, const eventlog::AnchorReport& elsewhere) {
+    const std::vector<AnchorCover>& covers = elsewhere.covers;  // ascending by last_seq
+    auto at = std::lower_bound(
+        covers.begin(), covers.end(), mine.last_seq,
+        [](const AnchorCover& cover, Seq seq) { return cover.anchor.last_seq < seq; });
+    bool is_confirmed = false;
+    const std::string range =
+        "events " + std::to_string(mine.first_seq) + " to " + std::to_string(mine.last_seq);
+    for (; at != covers.end() && at->anchor.last_seq == mine.last_seq; ++at) {
+        const Anchor& theirs = at->anchor;
+        const bool is_same_range = theirs.first_seq == mine.first_seq;
+        const bool is_same_end = theirs.last_hash == mine.last_hash;
+        // The last hash alone says nothing about the leaves from which the paths start.
+        const bool is_same_root = theirs.merkle_root == mine.merkle_root;
+        if (!is_same_end || (is_same_range && !is_same_root))
+            return find("log_contradicts_anchor", mine.first_seq,
+                        at->from + " has another anchor for " + range);
+        is_confirmed = is_confirmed || is_same_range;
     }
-    std::set<Hash> counted;
-    for (const auto& source : known_.sources) {
-        for (const Anchor& anchor : source.anchors) {
-            if (!check_anchor(anchor)) {
-                find("anchor_damaged", anchor.first_seq, source.from + ": an anchor is damaged");
-                continue;
-            }
-            const Hash fingerprint = key_fingerprint(anchor.key);
-            if (known_.trusted && fingerprint != *known_.trusted) {
-                find("anchor_key_differs", anchor.first_seq,
-                     source.from + ": an anchor is signed by the key " + fingerprint.hex());
-                continue;
-            }
-            const auto ours = anchors_.find(anchor.last_seq);
-            if (ours == anchors_.end() || ours->second.anchor.lineage != anchor.lineage) continue;
-            const Anchor& mine = ours->second.anchor;
-            const bool is_same_end = mine.last_hash == anchor.last_hash;
-            if (!is_same_end)
-                find("log_contradicts_anchor", mine.first_seq,
-                     source.from + " has another anchor for events " +
-                         std::to_string(mine.first_seq) + " to " + std::to_string(mine.last_seq));
-            else if (counted.insert(anchor_digest(mine)).second)
-                ++report_.confirmed;
-        }
-    }
+    if (is_confirmed) ++report_.confirmed;
+    const Seq known_to = covers.empty() ? 0 : covers.back().anchor.last_seq;
+    if (report_.header->job && !is_confirmed && mine.first_seq <= known_to)
+        find("event_not_anchored", mine.first_seq,
+             "no anchor from elsewhere confirms the one of " + range +
+                 "; compare with the file at the second path, which has all of them, or verify an "
+                 "export of the whole log");
 }
 
 ExportReport ExportCheck::finish() {
     if (!report_.header) find("export_line_damaged", 0, "the export has no header");
     if (!is_ended_) find("export_cut", due(), "the export has no end: it was cut off");
+    // There is no log and no job without an event, and nothing would contradict such an export.
+    if (report_.events == 0) find("event_missing", 0, "the export holds no event");
     compare_known_anchors();
     for (const auto& [last_seq, cover] : anchors_) report_.covers.push_back(cover);
     return std::move(report_);
@@ -188,6 +203,13 @@ void ExportCheck::find(const Error& error, Seq seq) {
 Result<ExportReport> verify_export(const std::filesystem::path& path,
                                    eventlog::KnownAnchors known) {
     TRY(const bool is_pack, is_evidence_pack(path));
+    std::error_code error;
+    const auto size = is_pack ? std::filesystem::file_size(path, error) : 0;
+    if (error) return errno_error(error.value(), "look at", path.native());
+    if (size > pack_bytes_max)
+        return Error(Errc::invalid, "file_too_large",
+                     path.native() + " is larger than any evidence pack", "nothing was read",
+                     "give the pack that drover audit export wrote");
     ExportCheck check(std::move(known));
     std::vector<std::string> lines;  // of a pack, which is one job and was made in memory too
     const auto read = read_export_lines(path, [&](std::string_view line) -> Result<bool> {

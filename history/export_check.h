@@ -25,16 +25,22 @@ struct ExportReport {
     std::vector<eventlog::AnchorCover> covers;
     std::set<Hash> keys;          ///< fingerprints of the keys that signed
     std::uint64_t confirmed = 0;  ///< anchors that another source has too
+    std::uint64_t younger = 0;    ///< anchors elsewhere that were made after the export, of more
     std::vector<eventlog::Finding> findings;
 
     [[nodiscard]] bool whole() const { return findings.empty(); }
 };
 
+enum class ExportUse : std::uint8_t {
+    archive,  ///< of any time, of the log or of a job
+    live      ///< what a server says its log is now: all of it, and no anchor may know more
+};
+
 /// Not thread-safe.
 class ExportCheck {
   public:
-    /// `known` are anchors from elsewhere, and the fingerprint of the key if that is known.
-    explicit ExportCheck(eventlog::KnownAnchors known);
+    /// `known` are anchors from elsewhere, and the fingerprints of the keys if those are known.
+    explicit ExportCheck(eventlog::KnownAnchors known, ExportUse use = ExportUse::archive);
 
     /// The next line, without its line end.
     void see(std::string_view line);
@@ -48,7 +54,9 @@ class ExportCheck {
     void see(const ExportEnd& end);
     void check_order(const eventlog::Record& record, const ExportEvent& event);
     void check_path(const eventlog::Record& record, const ExportEvent& event);
+    void check_key(const Hash& fingerprint, eventlog::Seq seq, const std::string& what);
     void compare_known_anchors();
+    void compare(const eventlog::Anchor& mine, const eventlog::AnchorReport& elsewhere);
 
     /// The event that should come next.
     [[nodiscard]] eventlog::Seq due() const { return report_.last_seq + 1; }
@@ -57,9 +65,10 @@ class ExportCheck {
     void find(const Error& error, eventlog::Seq seq);
 
     eventlog::KnownAnchors known_;
+    ExportUse use_;
     ExportReport report_;
     std::map<eventlog::Seq, eventlog::AnchorCover> anchors_;  ///< by last_seq
-    std::optional<eventlog::AnchorCheck> log_anchors_;        ///< of a whole log
+    std::optional<eventlog::AnchorCheck> log_anchors_;        ///< those from elsewhere
     eventlog::ChainCheck chain_;
     eventlog::StreamHead stream_;
     std::map<eventlog::StreamId, eventlog::StreamHead> streams_;

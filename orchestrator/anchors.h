@@ -12,6 +12,7 @@
 #include "eventlog/anchor.h"
 #include "orchestrator/anchor_copy.h"
 #include "orchestrator/dispatcher.h"
+#include "schemas/restore.h"
 
 #include <functional>
 #include <memory>
@@ -29,13 +30,13 @@ constexpr SteadyMillis anchor_retry_ms = 10'000;
 
 class Anchors {
   public:
-    /// Reads what is there, cuts off a line that a crash left torn, and compares the last anchor
-    /// with the log. Errors: corrupt (anchor_file_damaged, anchor_damaged, anchor_chain_broken,
+    /// Reads what is there, cuts off what a crash left torn, and compares the last anchor with the
+    /// log. If that anchor is of another lineage, one of the `resets` that the log holds must have
+    /// ended that one. Errors: corrupt (anchor_file_damaged, anchor_damaged, anchor_chain_broken,
     /// log_contradicts_anchor), io: droverd does not start.
-    [[nodiscard]] static Result<std::unique_ptr<Anchors>> open(const eventlog::EventLog& log,
-                                                               const SigningSeed& seed,
-                                                               AnchorPaths paths,
-                                                               const Moment& now);
+    [[nodiscard]] static Result<std::unique_ptr<Anchors>> open(
+        const eventlog::EventLog& log, const SigningSeed& seed, AnchorPaths paths,
+        const Moment& now, const std::vector<LineageReset>& resets);
 
     /// Called with each new anchor once it is durable, with its line.
     using Listener = std::function<void(const eventlog::Anchor&, const std::string& line)>;
@@ -66,8 +67,11 @@ class Anchors {
             const Moment& now);
 
     Result<> load();
-    Result<> check_last() const;
+    Result<> rewrite();
+    Result<> check_last(const std::vector<LineageReset>& resets) const;
     Result<> make_until(eventlog::Seq last_seq, const Moment& now);
+    Result<> make_all(eventlog::Seq last_seq, WallMicros wall_micros);
+    Result<> make_some(eventlog::Seq last_seq, WallMicros wall_micros, std::size_t anchors_max);
     Result<eventlog::Anchor> make_next(eventlog::Seq last_seq, WallMicros wall_micros) const;
     Result<> store(const std::string& lines);
 
@@ -75,7 +79,8 @@ class Anchors {
     SigningSeed seed_;
     AnchorPaths paths_;
     std::vector<eventlog::Anchor> anchors_;
-    std::optional<AppendFile> file_;  ///< nullopt after a failed write: it is read anew first
+    std::optional<AppendFile> file_;  ///< nullopt after a failed write: it is written anew first
+    std::uint64_t durable_bytes_ = 0;
     std::unique_ptr<AnchorCopy> copy_;
     Listener listener_;
     std::optional<Error> alarm_;

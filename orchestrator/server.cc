@@ -65,8 +65,9 @@ class Server {
     [[nodiscard]] Moment now() const { return {clock_.wall_micros(), clock_.steady_ms()}; }
 
     Result<> start_core() {
-        TRY(anchors_, Anchors::open(*log_, secrets_.anchor,
-                                    {anchors_file(state_), config_.anchor_file}, now()));
+        TRY(anchors_,
+            Anchors::open(*log_, secrets_.anchor, {anchors_file(state_), config_.anchor_file},
+                          now(), replayed_.resets));
         const auto sign = [key = secrets_.ticket.key_pem](ByteView message) {
             return wire::sign(key, message);
         };

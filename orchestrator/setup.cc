@@ -95,6 +95,13 @@ Result<> provide_anchor_key(const fs::path& directory, Random& random) {
     const auto known = read_part(directory, "anchor.key");
     if (known) return {};
     if (known.error().code() != Errc::not_found) return known.error();
+    std::error_code error;
+    const bool is_lost = fs::exists(anchors_file(directory), error);
+    // Another key would make a lost or removed one look like nothing had happened.
+    if (is_lost || error)
+        return Error(Errc::not_found, "state_missing",
+                     directory.string() + " has no anchor.key, which signed its anchors.jsonl",
+                     "nothing was changed", "restore anchor.key from the directory's backup");
     TRY(const Hash fingerprint, make_anchor_key(directory, random));
     log::info("setup", "a key to sign anchors was made; its fingerprint: " + fingerprint.hex());
     return {};

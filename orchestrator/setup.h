@@ -52,7 +52,7 @@ struct Secrets {
 [[nodiscard]] Result<Secrets> load_secrets(const std::filesystem::path& directory);
 
 /// A directory made before there were anchors gets its key; said in the log. Nothing is changed if
-/// there is one. Errors: io.
+/// there is one. Errors: not_found (state_missing), also if anchors are here without their key; io.
 [[nodiscard]] Result<> provide_anchor_key(const std::filesystem::path& directory, Random& random);
 
 [[nodiscard]] std::filesystem::path anchors_file(const std::filesystem::path& directory);

@@ -45,7 +45,7 @@ class Patient {
     }
 
     [[nodiscard]] AuditReport audited(const std::vector<Anchor>& anchors,
-                                      std::optional<Hash> trusted = {}) const {
+                                      std::set<Hash> trusted = {}) const {
         const auto report =
             eventlog::verify_log_directory(path(), KnownAnchors{{{"elsewhere", anchors}}, trusted});
         REQUIRE(report);
@@ -128,10 +128,14 @@ TEST_CASE("directory: a log rewritten as a whole contradicts its anchors") {
 
 TEST_CASE("directory: anchors of another key, damaged or out of their chain are named") {
     const Patient patient;
-    const Hash trusted = key_fingerprint(seed().public_key());
+    const std::set<Hash> trusted{key_fingerprint(seed().public_key())};
     CHECK(patient.audited(patient.anchors(), trusted).whole());
     CHECK(has(patient.audited(patient.forged(), trusted).findings, "anchor_key_differs"));
     CHECK(patient.audited(patient.forged(), trusted).anchors.covered_to == 0);
+    std::set<Hash> both = trusted;  // the key was replaced
+    both.insert(key_fingerprint(seed(2).public_key()));
+    CHECK(patient.audited(patient.anchors(), both).whole());
+    CHECK(patient.audited(patient.forged(), both).whole());
 
     std::vector<Anchor> damaged = patient.anchors();
     damaged[2].last_hash.data[0] ^= 1;
@@ -143,7 +147,7 @@ TEST_CASE("directory: anchors of another key, damaged or out of their chain are 
     CHECK(has(patient.audited(unlinked).findings, "anchor_chain_broken"));
 }
 
-TEST_CASE("directory: anchors of another lineage are counted, not compared") {
+TEST_CASE("directory: a place that knows only another log says that this one took its place") {
     const Patient patient;
     std::vector<Anchor> other = patient.anchors();
     for (Anchor& anchor : other) {
@@ -153,6 +157,17 @@ TEST_CASE("directory: anchors of another lineage are counted, not compared") {
     }
     other.resize(1);
     const AuditReport report = patient.audited(other);
-    CHECK(report.whole());
+    CHECK(has(report.findings, "log_lineage_differs"));
     CHECK(report.anchors.other_lineage == 1);
+
+    // Fitting anchors beside it, as whoever replaces a log would put there, do not hide it.
+    const KnownAnchors two{{{"beside it", patient.anchors()}, {"elsewhere", other}}, {}};
+    const auto hidden = eventlog::verify_log_directory(patient.path(), two);
+    REQUIRE(hidden);
+    CHECK(has(hidden->findings, "log_lineage_differs"));
+
+    // A place that witnessed the restore has anchors of both.
+    for (const Anchor& anchor : patient.anchors()) other.push_back(anchor);
+    CHECK(patient.audited(other).whole());
+    CHECK(patient.audited(other).anchors.other_lineage == 1);
 }

@@ -21,11 +21,33 @@ struct Lab {
 };
 
 eventlog::KnownAnchors known(const std::vector<Anchor>& anchors) {
-    return {{{"elsewhere", anchors}}, std::nullopt};
+    return {{{"elsewhere", anchors}}, {}};
 }
 
 eventlog::KnownAnchors trusting(const SigningSeed& key) {
-    return {{}, key_fingerprint(key.public_key())};
+    return {{}, {key_fingerprint(key.public_key())}};
+}
+
+/// The lines under an end that whoever has the key made to fit.
+Lines signed_anew(Lines lines, const SigningSeed& key = seed()) {
+    auto end = std::get<ExportEnd>(*parse_export_line(lines.back()));
+    lines.pop_back();
+    end.digest = sha256(as_bytes(text_of(lines)));
+    end.signature = key.sign(export_end_message(end));
+    lines.push_back(line_of(end));
+    return lines;
+}
+
+/// The whole log's export as if it were made at `micros`.
+ExportReport verified_at(const Lab& lab, const std::vector<Anchor>& anchors, WallMicros micros,
+                         ExportUse use) {
+    Lines lines = export_of(lab.log, std::vector(lab.anchors.begin(), lab.anchors.end() - 1), 0);
+    auto header = std::get<ExportHeader>(*parse_export_line(lines.front()));
+    header.wall_micros = micros;
+    lines.front() = line_of(header);
+    ExportCheck check(known(anchors), use);
+    for (const std::string& line : signed_anew(lines)) check.see(line);
+    return check.finish();
 }
 
 /// The record on a line of an export, changed and with a hash that fits it again.
@@ -103,11 +125,8 @@ TEST_CASE("export: a shortened export whose counts were made to fit lacks a sign
     lines.front() = line_of(header);
     auto end = std::get<ExportEnd>(*parse_export_line(lines.back()));
     --end.events;
-    lines.pop_back();
-    end.digest = sha256(as_bytes(text_of(lines)));
-    end.signature = seed(2).sign(export_end_message(end));
-    lines.push_back(line_of(end));
-    const auto findings = verified(lines).findings;
+    lines.back() = line_of(end);
+    const auto findings = verified(signed_anew(lines, seed(2))).findings;
     REQUIRE(findings.size() == 1);
     CHECK(findings[0].id == "export_end_differs");
 }
@@ -170,15 +189,108 @@ TEST_CASE("export: a log that was rewritten as a whole contradicts the anchors k
     }
 }
 
+TEST_CASE("export: a root over other events is found although its last event is the right one") {
+    const Lab lab;
+    Lines lines = export_of(lab.log, lab.anchors, 2);
+    // The last event of the job, one before the last of its anchor's.
+    const std::string changed = forged(lines[event_lines(lines).back()]);
+    const auto record = eventlog::decode_record(event_in(changed).stored);
+    const auto records = eventlog::testing::all_events(lab.log);
+    Anchor anchor = lab.anchors.back();
+    std::vector<Hash> hashes;
+    for (Seq seq = anchor.first_seq; seq <= anchor.last_seq; ++seq)
+        hashes.push_back(seq == record->seq ? record->hash : records[seq - 1].hash);
+    const eventlog::MerkleTree tree(hashes);
+    anchor.merkle_root = tree.root();
+    sign_anchor(anchor, seed());
+    for (const std::size_t at : event_lines(lines)) {
+        ExportEvent event = event_in(at == event_lines(lines).back() ? changed : lines[at]);
+        const Seq seq = eventlog::decode_record(event.stored)->seq;
+        if (seq >= anchor.first_seq) event.path = tree.path(seq - anchor.first_seq);
+        lines[at] = line_of(event);
+    }
+    lines[event_lines(lines).front() - 1] = line_of(anchor);
+    lines = signed_anew(lines);
+    CHECK(verified(lines).whole());
+    const ExportReport report = verified(lines, known(lab.anchors));
+    CHECK(has(report.findings, "log_contradicts_anchor"));
+    CHECK(first_bad_seq(report.findings) == anchor.first_seq);
+}
+
+TEST_CASE("export: the anchors of a job are those that others have, not others over the same") {
+    const Lab lab;
+    const Lines lines = export_of(lab.log, anchors_of(lab.log, 15), 2);
+    CHECK(verified(lines).whole());
+    const ExportReport report = verified(lines, known(lab.anchors));
+    CHECK(has(report.findings, "event_not_anchored"));
+    CHECK(report.confirmed == 0);
+
+    // What the place elsewhere does not have yet it cannot deny.
+    const std::vector<Anchor> early(lab.anchors.begin(), lab.anchors.begin() + 2);
+    const ExportReport later = verified(export_of(lab.log, lab.anchors, 2), known(early));
+    CHECK(later.whole());
+    CHECK(later.confirmed == 2);
+}
+
 TEST_CASE("export: a log that ends earlier than the anchors kept elsewhere is found") {
     const Lab lab;
-    MemoryLog shorter(eventlog::testing::uuid(9));
-    fill(shorter, 10);
-    const Lines lines = export_of(shorter, anchors_of(shorter, 16), 0);
-    CHECK(verified(lines).whole());
-    const auto findings = verified(lines, known(lab.anchors)).findings;
-    CHECK(has(findings, "log_shorter_than_anchor"));
-    CHECK(first_bad_seq(findings) == 31);
+    const WallMicros after = lab.anchors.back().wall_micros;
+    for (const ExportUse use : {ExportUse::archive, ExportUse::live}) {
+        const ExportReport report = verified_at(lab, lab.anchors, after, use);
+        CHECK(has(report.findings, "log_shorter_than_anchor"));
+        CHECK(first_bad_seq(report.findings) == 49);
+        CHECK(report.younger == 0);
+    }
+}
+
+TEST_CASE("export: an archived one is not blamed for anchors that were made after it") {
+    const Lab lab;
+    const WallMicros before = lab.anchors.back().wall_micros - 1;
+    const ExportReport archived = verified_at(lab, lab.anchors, before, ExportUse::archive);
+    CHECK(archived.findings.empty());
+    CHECK(archived.younger == 1);
+    // Also where one reaches from before its head to behind it.
+    const auto longer = anchors_of(lab.log, 60);
+    CHECK(verified_at(lab, longer, before, ExportUse::archive).whole());
+    CHECK_FALSE(verified_at(lab, longer, before + 1, ExportUse::archive).whole());
+    CHECK_FALSE(verified_at(lab, longer, before, ExportUse::live).whole());
+}
+
+TEST_CASE("export: a place that knows only another log is said") {
+    const Lab lab;
+    std::vector<Anchor> other = anchors_of(MemoryLog(lab.log), 16);
+    for (Anchor& anchor : other) {
+        anchor.lineage = eventlog::testing::uuid(8);
+        sign_anchor(anchor, seed());
+    }
+    other.resize(1);
+    for (const std::uint8_t job : {std::uint8_t{0}, std::uint8_t{2}})
+        CHECK(has(verified(export_of(lab.log, lab.anchors, job), known(other)).findings,
+                  "log_lineage_differs"));
+}
+
+TEST_CASE("export: one job, or nothing, is no answer of a server that was asked for its log") {
+    const Lab lab;
+    ExportCheck check({}, ExportUse::live);
+    for (const std::string& line : export_of(lab.log, lab.anchors, 2)) check.see(line);
+    CHECK(has(check.finish().findings, "event_missing"));
+
+    Lines empty = export_of(lab.log, lab.anchors, 2);
+    auto header = std::get<ExportHeader>(*parse_export_line(empty.front()));
+    auto end = std::get<ExportEnd>(*parse_export_line(empty.back()));
+    header.events = end.events = 0;
+    empty = signed_anew({line_of(header), line_of(end)});
+    const auto findings = verified(empty, known(lab.anchors)).findings;
+    REQUIRE(findings.size() == 1);
+    CHECK(findings[0].id == "event_missing");
+}
+
+TEST_CASE("export: a pack that is too large is refused before it is read") {
+    const eventlog::testing::TemporaryDirectory directory{eventlog::testing::fast_directory()};
+    const auto path = directory.path() / "pack.html";
+    REQUIRE(write_file_durably(path, as_bytes("<!DOCTYPE html>\n")));
+    std::filesystem::resize_file(path, (1ULL << 30) + 1);
+    CHECK(verify_export(path, {}).error().id() == "file_too_large");
 }
 
 TEST_CASE("export: any changed character is found") {

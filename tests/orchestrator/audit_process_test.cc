@@ -7,6 +7,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 
 #include <catch2/catch.hpp>
 
@@ -86,6 +87,22 @@ class Site {
     std::string pin_;
 };
 
+/// In place: whoever has the file open sees it.
+void flip_middle_of_largest_table(const fs::path& database) {
+    fs::path largest;
+    for (const auto& entry : fs::directory_iterator(database)) {
+        if (entry.path().extension() != ".sst") continue;
+        if (largest.empty() || entry.file_size() > fs::file_size(largest)) largest = entry.path();
+    }
+    std::fstream table(largest, std::ios::in | std::ios::out | std::ios::binary);
+    const auto middle = static_cast<std::streamoff>(fs::file_size(largest) / 2);
+    table.seekg(middle);
+    const auto byte = static_cast<char>(table.get() ^ 1);
+    table.seekp(middle);
+    table.put(byte);
+    REQUIRE(table.flush());
+}
+
 void flip(const fs::path& path, std::size_t at) {
     std::string text = read_text(path).value();
     text.at(at) = text.at(at) == 'A' ? 'B' : 'A';
@@ -158,6 +175,27 @@ TEST_CASE("audit: a directory is verified beside and after the server, and again
     CHECK(site.server.run_another().output.find("log_contradicts_anchor") != std::string::npos);
 }
 
+TEST_CASE("audit: a server whose log is damaged while it runs names the first bad event") {
+    Site site;
+    site.start();
+    for (int i = 0; i < 12; ++i) site.plan("web-" + std::to_string(i));
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    site.start();  // now all of that is in a table
+    CHECK(site.drover("audit verify") == 0);
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    site.start();
+    flip_middle_of_largest_table(site.server.state() / "log" / "rocksdb");
+    CHECK(site.drover("audit verify") == integrity);
+    const std::string first_bad = word_after(site.output, "first bad  id=log_damaged seq=");
+    // Neither the first of all events nor the last: the first one that cannot be read.
+    CHECK(std::stoi(first_bad) > 1);
+    CHECK(std::stoi(first_bad) <= 36);
+    CHECK(site.output.find("events   " + std::to_string(std::stoi(first_bad) - 1)) !=
+          std::string::npos);
+    CHECK(site.drover("audit verify --dir " + site.server.state().string()) == integrity);
+    CHECK(word_after(site.output, "first bad  id=log_damaged seq=") == first_bad);
+}
+
 TEST_CASE("audit: a state directory without an anchor key gets one, and says so") {
     Site site;
     REQUIRE(fs::remove(site.server.state() / "anchor.key"));
@@ -168,6 +206,34 @@ TEST_CASE("audit: a state directory without an anchor key gets one, and says so"
           (fs::perms::owner_read | fs::perms::owner_write));
     CHECK(site.drover("audit verify") == 0);
     CHECK(site.drover("audit verify --key " + site.key) == integrity);  // that of init
+    const std::string made = word_after(site.server.output(), "its fingerprint:");
+    CHECK(site.drover("audit verify --key " + site.key + " --key " + made) == 0);
+
+    // Once it has signed, its loss is not passed over.
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    REQUIRE(fs::remove(site.server.state() / "anchor.key"));
+    const Exit refused = site.server.run_another();
+    CHECK(refused.code != 0);
+    CHECK(refused.output.find("state_missing") != std::string::npos);
+    CHECK(refused.output.find("anchor.key") != std::string::npos);
+    CHECK_FALSE(fs::exists(site.server.state() / "anchor.key"));
+}
+
+TEST_CASE("audit: an archived export stays right while the log and its anchors go on") {
+    Site site;
+    site.start();
+    site.plan("web");
+    const std::string log = site.file("log.jsonl").string();
+    const std::string job = site.file("web.jsonl").string();
+    REQUIRE(site.drover("audit export --out " + log) == 0);
+    REQUIRE(site.drover("audit export --job web --out " + job) == 0);
+    site.plan("mail");
+    REQUIRE(site.drover("audit anchor") == 0);
+    REQUIRE(site.server.stop(SIGTERM).code == 0);
+    const std::string later = " --anchors " + (site.server.state() / "anchors.jsonl").string();
+    CHECK(site.drover("audit verify --export " + log + later) == 0);
+    CHECK(site.output.find("younger than the export") != std::string::npos);
+    CHECK(site.drover("audit verify --export " + job + later) == 0);
 }
 
 }  // namespace drover::orchestrator::testing
