@@ -9,19 +9,14 @@
 /// Format: https://github.com/facebook/rocksdb/wiki/Write-Ahead-Log-File-Format
 #pragma once
 
-#include "base/bytes.h"
-
 #include <filesystem>
 
 namespace drover::eventlog {
 
-/// One write-ahead log: `whole` nothing but zeros follow its last record, `torn` from the first bad
-/// byte on no whole record begins.
-enum class WalEnd : std::uint8_t { whole, torn, damaged };
-[[nodiscard]] WalEnd wal_end(ByteView wal);
-
-/// Whether all that is wrong with the write-ahead logs of `database` is a torn write at the end of
-/// the last one that holds any. False when they cannot be read. Reads all of them.
+/// Whether all that is wrong with the write-ahead logs of `database` is torn writes that nobody was
+/// promised: at the end of the last one that holds any, or of an earlier one that the next goes on
+/// from. Such a one was recovered from and removed, and a further power failure brought back its
+/// name. False when they cannot be read. Reads all of them.
 [[nodiscard]] bool ends_torn(const std::filesystem::path& database);
 
 }  // namespace drover::eventlog
