@@ -34,6 +34,10 @@ std::shared_ptr<const ExtentHashes> hashes_of(const Frame& frame) {
     hashes->is_zero = frame.header.kind != FrameKind::data;
     hashes->length = frame.header.raw_length;
     hashes->whole = frame.header.digest;
+    if (frame.payload.size() <= block_bytes && !hashes->is_zero) {
+        hashes->blocks.push_back(hashes->whole);
+        return hashes;
+    }
     hashes->blocks.reserve(frame.payload.size() / block_bytes + 1);
     for (std::size_t at = 0; at < frame.payload.size(); at += block_bytes)
         hashes->blocks.push_back(digest_of(frame.payload.subspan(

@@ -4,8 +4,13 @@
 #include "replicator/batch_stream.h"
 #include "replicator/source_connect.h"
 #include "replicator/source_pass.h"
+#include "replicator/source_walk.h"
 #include "tests/replicator/replica_lab.h"
 #include "tests/replicator/result_checks.h"
+
+#include <condition_variable>
+#include <functional>
+#include <mutex>
 
 #include <catch2/catch.hpp>
 
@@ -17,6 +22,39 @@ using testing::Lab;
 using testing::ok;
 
 constexpr std::uint64_t mib = 1U << 20;
+
+/// A disk whose reads are looked at first.
+class WatchedDevice final : public BlockDevice {
+  public:
+    WatchedDevice(MemoryDevice& disk, std::function<void(std::size_t bytes)> before_read)
+        : disk_(disk),
+          before_read_(std::move(before_read)) {}
+
+    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.facts(); }
+
+    [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
+        before_read_(out.size());
+        return disk_.read(offset, out);
+    }
+
+    [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
+        return disk_.write(offset, data);
+    }
+
+    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
+        return disk_.write_zeroes(offset, length);
+    }
+
+    [[nodiscard]] Result<> flush() override { return disk_.flush(); }
+
+    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
+        return disk_.present_size_bytes();
+    }
+
+  private:
+    MemoryDevice& disk_;
+    std::function<void(std::size_t)> before_read_;
+};
 
 /// A controller that flips one bit of a block on its way to the disk, so many times.
 class FlippingDevice final : public BlockDevice {
@@ -107,6 +145,37 @@ TEST_CASE("reading back: a disk that never keeps what is written is not called d
     CHECK(lab.differing_bytes() == 0);
 }
 
+TEST_CASE("drain: is not reported while anything waits to be read back") {
+    Lab lab({8 * mib});
+    std::mutex mutex;
+    std::condition_variable changed;
+    bool may_read = false;
+    lab.open_target_disk = [&](std::size_t i) {
+        return std::make_unique<WatchedDevice>(*lab.target_disks[i], [&](std::size_t bytes) {
+            std::unique_lock lock(mutex);
+            // A checkpoint's samples are single blocks.
+            changed.wait(lock, [&] { return may_read || bytes == block_bytes; });
+        });
+    };
+    lab.mirror();
+    std::atomic<bool> is_drained = false;
+    std::thread drain([&] { is_drained = ok(lab.source->drain({})); });
+    const bool waits = eventually([&] { return lab.target->progress().unverified == 8 * mib; });
+    const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(50);
+    while (std::chrono::steady_clock::now() < until && !is_drained) std::this_thread::yield();
+    const bool too_early = is_drained;
+    {
+        const std::lock_guard lock(mutex);
+        may_read = true;
+        changed.notify_all();
+    }
+    drain.join();
+    CHECK(waits);
+    CHECK_FALSE(too_early);
+    CHECK(is_drained);
+    CHECK(lab.target->progress().unverified == 0);
+}
+
 TEST_CASE("drain: says what was read back, and nothing of it is unverified") {
     Lab lab({5 * mib, 2 * mib + 777});
     lab.mirror();
@@ -133,7 +202,10 @@ struct Unasked {
         key.boot_id = config.boot_id = "boot-1";
         key.sizes_bytes = config.ticket.sizes_bytes;
         key.tracker_generations = {lab.source_disks[0]->generation};
-        config.disks.push_back({std::make_unique<testing::SharedDevice>(lab.source_disks[0]->disk),
+        const auto watch = [this](std::size_t) {
+            if (before_read) before_read();
+        };
+        config.disks.push_back({std::make_unique<WatchedDevice>(lab.source_disks[0]->disk, watch),
                                 std::make_unique<testing::MarkingTracker>(*lab.source_disks[0])});
         auto state = SourceState::open(lab.directory.path() / "source", key, random_.uuid());
         REQUIRE(ok(state));
@@ -153,6 +225,15 @@ struct Unasked {
 
     [[nodiscard]] std::uint64_t dirty() { return job->tracker(0).dirty().count(); }
 
+    /// The walker looks, now.
+    void walk() {
+        job->walk.due_ms = 0;
+        REQUIRE(ok(walk_if_due(*job, *control)));
+    }
+
+    [[nodiscard]] std::uint64_t alarms() { return job->state.counter(Counter::walk_alarms); }
+
+    std::function<void()> before_read;  ///< of the source's disk
     Lab& lab_;
     SystemClock clock_;
     SystemRandom random_;
@@ -272,6 +353,57 @@ TEST_CASE("walker: a bit that flipped at rest raises one alarm, and is repaired 
     REQUIRE(ok(lab.source->drain({})));
     CHECK(lab.differing_bytes() == 0);
     CHECK(lab.recorder.last().walk_alarms == 1);
+}
+
+TEST_CASE("walker: only the third look at a range that nothing wrote is an alarm") {
+    Lab lab({2 * mib});
+    lab.start_target();
+    Unasked source(lab);
+    source.connect();
+    source.pass();
+    flip(lab, mib + 1);
+    source.walk();  // nothing was read back yet: not its business
+    CHECK(source.job->state.counter(Counter::walk_rounds) == 1);
+    source.job->state.forget_unread();
+    for (int look = 0; look < 2; ++look) {
+        source.walk();
+        CHECK(source.alarms() == 0);
+        CHECK(source.dirty() == 0);
+    }
+    SECTION("and it is sent again") {
+        source.walk();
+        CHECK(source.alarms() == 1);
+        CHECK(source.dirty() == walk_chunk_bytes / block_bytes);
+        source.pass();
+        CHECK(lab.differing_bytes() == 0);
+    }
+    SECTION("a write that was on its way explains it") {
+        lab.source_disks[0]->write_block(mib / block_bytes, 0x44);
+        source.pass();
+        source.job->state.forget_unread();
+        source.walk();
+        source.walk();
+        CHECK(source.alarms() == 0);
+        CHECK(source.job->walk.looks == 0);
+    }
+}
+
+TEST_CASE("walker: a range that is written at every look is no alarm, however often") {
+    Lab lab({2 * mib});
+    lab.start_target();
+    Unasked source(lab);
+    source.connect();
+    source.pass();
+    std::uint8_t value = 1;
+    for (int look = 0; look < 3 * walk_looks_max; ++look) {
+        source.job->state.forget_unread();
+        source.before_read = [&] { lab.source_disks[0]->write_block(9, ++value); };
+        source.walk();
+        CHECK(source.dirty() == 1);
+        source.before_read = nullptr;
+        source.pass();
+    }
+    CHECK(source.alarms() == 0);
 }
 
 TEST_CASE("walker: writes while it looks raise no alarm") {
