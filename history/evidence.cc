@@ -211,6 +211,16 @@ class Page {
         end_table("There are none.");
     }
 
+    /// By induction: what was written to the target's disks was read from them again.
+    [[nodiscard]] static std::string read_back_text(const json::object& data) {
+        const auto bytes = [&data](const char* name) {
+            const std::string text = text_in(data, name);
+            return text.empty() ? std::string("0") : text;
+        };
+        return "read back from the target and compared; " + bytes("bytes_differed") +
+               " differed and were sent again, " + bytes("bytes_unverified") + " not read back";
+    }
+
     void verification() {
         heading("Comparison of both disks, and checks");
         begin_table(
@@ -219,6 +229,9 @@ class Page {
             const std::string time = rfc3339(fact.record.wall_micros);
             const std::string seq = std::to_string(fact.record.seq);
             std::size_t index = 0;
+            if (fact.name == "DeltaDrained" && fact.data.contains("bytes_read_back"))
+                row({time, fact.name, "", text_in(fact.data, "bytes_read_back"),
+                     read_back_text(fact.data), "", seq});
             if (fact.name == "TargetVerified" || fact.name == "ReverseVerified")
                 for (const json::object& disk : list_in(fact.data, "disks"))
                     row({time, fact.name, std::to_string(index++), text_in(disk, "bytes"),

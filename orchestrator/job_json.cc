@@ -37,6 +37,11 @@ json::object sample_json(const ProgressSample& sample) {
             {"rate_bytes_per_s", progress.rate_bytes_per_s},
             {"bytes_written_since_activation", progress.bytes_written_since_activation},
             {"detail", progress.detail},
+            {"bytes_unverified", progress.bytes_unverified},
+            {"bytes_read_back", progress.bytes_read_back},
+            {"bytes_differed", progress.bytes_differed},
+            {"walk_rounds", progress.walk_rounds},
+            {"walk_alarms", progress.walk_alarms},
             {"received_at", rfc3339(sample.received_micros)}};
 }
 

@@ -36,6 +36,22 @@ class Exposition {
     std::string text_;
 };
 
+/// What must stay 0.
+void add_equality(const Core& core, Exposition& out) {
+    const auto add = [&](const std::string& name, const std::string& help, auto figure) {
+        out.family(name, "gauge", help);
+        for (const auto& [id, entry] : core.state().jobs) {
+            const ProgressSample* sample = core.telemetry().latest(id, Side::source);
+            if (sample == nullptr || statemachine::is_final(entry.job.phase)) continue;
+            out.sample(sample->progress.*figure, "job=\"" + entry.job.spec.name + "\"");
+        }
+    };
+    add("drover_job_differed_bytes", "Bytes that a target's disk did not keep; sent again.",
+        &Progress::bytes_differed);
+    add("drover_job_walk_alarms", "Ranges found to differ while in sync, unexplained.",
+        &Progress::walk_alarms);
+}
+
 void add_jobs(const Core& core, Exposition& out) {
     std::map<std::string_view, std::uint64_t> phases;
     std::uint64_t parked = 0;
@@ -64,6 +80,7 @@ void add_jobs(const Core& core, Exposition& out) {
         }
         out.sample(backlog, "job=\"" + entry.job.spec.name + "\"");
     }
+    add_equality(core, out);
 }
 
 void add_anchors(const Anchors& anchors, Exposition& out) {

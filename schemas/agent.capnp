@@ -272,6 +272,9 @@ struct Report {
     drainDone :group {
       batch @13 :UInt64;                        # number of the last batch
       bytes @14 :UInt64;                        # payload of the drain
+      bytesReadBack @24 :UInt64;                # of all that was written for this copy
+      bytesDiffered @25 :UInt64;                # of those, and sent again
+      bytesUnverified @26 :UInt64;              # not read back, because the target cannot
     }
     verifyDone @15 :VerifyDone;
     activateDone :group { activatedMicros @16 :Int64; }  # microseconds since 1970, target's clock
@@ -311,6 +314,11 @@ struct Progress {
   rateBytesPerS @11 :UInt64;     # over the last second or so
   bytesWrittenSinceActivation @12 :UInt64;  # target only
   detail @13 :Text;              # last error in words; free text
+  bytesUnverified @14 :UInt64;   # durable on the target, not read back there yet
+  bytesReadBack @15 :UInt64;     # by the target, of what it wrote
+  bytesDiffered @16 :UInt64;     # of those, and sent again; 0 on good hardware
+  walkRounds @17 :UInt64;        # complete rounds of the comparison while in sync
+  walkAlarms @18 :UInt64;        # ranges that differed unexplained; must stay 0
 }
 
 # ---- after a restore ----

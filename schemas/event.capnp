@@ -45,6 +45,9 @@ struct CutoverStarted {
 struct DeltaDrained {
   batch @0 :UInt64;  # number of the last batch, from the source agent
   bytes @1 :UInt64;  # payload of the drain
+  bytesReadBack @2 :UInt64;    # of all that was written to the target for this copy
+  bytesDiffered @3 :UInt64;    # of those, and sent again
+  bytesUnverified @4 :UInt64;  # not read back, because the target cannot
 }
 
 struct ValidationWaived {

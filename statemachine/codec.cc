@@ -73,6 +73,9 @@ class Writer {
         auto to = out_.initDeltaDrained();
         to.setBatch(fact.batch);
         to.setBytes(fact.bytes);
+        to.setBytesReadBack(fact.bytes_read_back);
+        to.setBytesDiffered(fact.bytes_differed);
+        to.setBytesUnverified(fact.bytes_unverified);
     }
 
     void operator()(const TargetVerified& fact) {

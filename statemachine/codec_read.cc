@@ -26,6 +26,11 @@ CutoverStarted read(schema::CutoverStarted::Reader in, Checks& checks) {
             checks.fixed<FenceToken>(in.getToken(), "token"), in.getDeadlineMicros()};
 }
 
+DeltaDrained read(schema::DeltaDrained::Reader in) {
+    return {in.getBatch(), in.getBytes(), in.getBytesReadBack(), in.getBytesDiffered(),
+            in.getBytesUnverified()};
+}
+
 RollbackStarted read(schema::RollbackStarted::Reader in, Checks& checks) {
     return {checks.number(in.getMode(), RollbackMode::keep, "rollback mode"),
             checks.text(in.getBy(), "by"), checks.text(in.getCause(), "cause"),
@@ -104,7 +109,7 @@ Event read_step(schema::Event::Reader in, Checks& checks) {
         case Root::FENCE_REFUSED:
             return FenceRefused{in.getFenceRefused().getBacklogBytes()};
         case Root::DELTA_DRAINED:
-            return DeltaDrained{in.getDeltaDrained().getBatch(), in.getDeltaDrained().getBytes()};
+            return read(in.getDeltaDrained());
         case Root::TARGET_VERIFIED:
             return TargetVerified{flat::read_proofs(in.getTargetVerified().getDisks(), checks)};
         case Root::MISMATCH_FOUND:

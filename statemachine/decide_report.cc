@@ -207,7 +207,8 @@ class ReportDecider {
 
     Accepted operator()(const DrainDone& body) {
         if (!current()) return {};
-        return {{DeltaDrained{body.batch, body.bytes}}};
+        return {{DeltaDrained{body.batch, body.bytes, body.bytes_read_back, body.bytes_differed,
+                              body.bytes_unverified}}};
     }
 
     Accepted operator()(const VerifyDone& body) {

@@ -89,6 +89,9 @@ struct FenceRefused {
 struct DeltaDrained {
     std::uint64_t batch = 0;
     std::uint64_t bytes = 0;
+    std::uint64_t bytes_read_back = 0;   ///< from the target's disks, of all that was written there
+    std::uint64_t bytes_differed = 0;    ///< of those, and sent again
+    std::uint64_t bytes_unverified = 0;  ///< not read back, because the target cannot
     bool operator==(const DeltaDrained&) const = default;
 };
 

@@ -174,6 +174,10 @@ template <class V>
 void fields(V& visit, const DeltaDrained& v) {
     visit("batch", v.batch);
     visit("bytes", v.bytes);
+    // Facts of before these were known keep their text.
+    if (v.bytes_read_back != 0) visit("bytes_read_back", v.bytes_read_back);
+    if (v.bytes_differed != 0) visit("bytes_differed", v.bytes_differed);
+    if (v.bytes_unverified != 0) visit("bytes_unverified", v.bytes_unverified);
 }
 
 template <class V>

@@ -130,7 +130,7 @@ inline std::vector<ReportBody> bodies() {
         FenceDeclined{1U << 30},
         FenceBreach{2},
         FenceBrokenByRoot{"root on tty1"},
-        DrainDone{9, 1000},
+        DrainDone{9, 1000, 1001, 1002, 1003},
         VerifyDone{{{hash(8), hash(9), 1U << 30}}, {{0, 0, 4096}}},
         ActivateDone{1'600'000'000'000'002},
         ValidateDone{"http 200"},
@@ -178,6 +178,11 @@ inline Progress progress() {
     progress.rate_bytes_per_s = 8;
     progress.bytes_written_since_activation = 9;
     progress.detail = "the peer is away";
+    progress.bytes_unverified = 10;
+    progress.bytes_read_back = 11;
+    progress.bytes_differed = 12;
+    progress.walk_rounds = 13;
+    progress.walk_alarms = 14;
     return progress;
 }
 
