@@ -181,7 +181,7 @@ TEST_CASE("read back: what was not flushed is dropped with its session, nothing 
 
 TEST_CASE(
     "read back: any order of overlapping writes, flushes and reads compares only what is true") {
-    SeededRandom random(GENERATE(range(1, 40)));
+    SeededRandom random(GENERATE(range<std::uint64_t>(1, 40)));
     ReadBackQueue queue;
     Bytes disk(disk_bytes);
     std::uint64_t batch = 1;
