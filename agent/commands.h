@@ -40,9 +40,13 @@ int enroll_command(const EnrollArguments& arguments);
 int expose_command(const ExposeArguments& arguments);
 int unexpose_command(const ExposeArguments& arguments);
 int status_command(const std::filesystem::path& config, const std::string& format);
+int anchors_command(const std::filesystem::path& config);
 int release_command(const ReleaseArguments& arguments);
 int fence_remove_command(const std::filesystem::path& config, const std::string& token,
                          const std::string& format);
+/// Local root's word, where no signature vouches for a restored log. The agent must be stopped.
+int accept_restore_command(const std::filesystem::path& config, const std::string& lineage,
+                           const std::string& format);
 int guard_command(const std::filesystem::path& directory, const std::string& name,
                   const std::vector<std::string>& disks);
 

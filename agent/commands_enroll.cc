@@ -107,6 +107,7 @@ Result<AgentIdentity> ask_for_certificate(const EnrollArguments& arguments, cons
         identity.tls.certificate_pem = text_of(*object, "certificate_pem");
         identity.tls.authority_pem = text_of(*object, "authority_pem");
         identity.orchestrator_public_pem = text_of(*object, "orchestrator_public_pem");
+        identity.recovery_public_pem = text_of(*object, "recovery_public_pem");
     }
     return identity;
 }

@@ -23,8 +23,10 @@ Result<SessionOptions> session_options(AgentProcess& process) {
     if (config.is_source) options.hello.roles.emplace_back("source");
     if (config.is_target) options.hello.roles.emplace_back("target");
     options.hello.capabilities = agent_capabilities(config);
+    options.hello.capabilities.emplace_back(anchors_capability);
     TRY(options.hello.witness, load_witness(paths));
     options.tls = process.identity.tls;
+    options.recovery_public_pem = process.identity.recovery_public_pem;
     options.server_host = config.server_host;
     options.server_port = config.server_port;
     options.paths = paths;

@@ -118,6 +118,7 @@ Result<json::object> status_json(const Opened& opened) {
     out["running"] = answer.has_value();
     out["connected"] = answer && answer->starts_with("connected ");
     out["trouble"] = answer ? trouble_in(*answer) : std::string();
+    out["lineage"] = uuid_text(witness.lineage);
     out["epoch"] = witness.epoch;
     out["seq"] = witness.seq;
     TRY(out["jobs"], jobs_json(paths));

@@ -15,6 +15,7 @@ namespace {
 
 constexpr std::size_t config_bytes_max = 256U << 10;
 constexpr std::uint32_t hook_timeout_s_max = 3600;
+constexpr std::uint32_t walk_mib_per_s_max = 100'000;
 
 /// Reads typed values out of one file and keeps the first complaint.
 class Reader {
@@ -49,13 +50,13 @@ class Reader {
     }
 
     std::uint32_t number(const toml::table& table, std::string_view key, std::uint32_t fallback,
-                         std::uint32_t max) {
+                         std::uint32_t max, std::uint32_t min = 1) {
         const toml::node* node = table.get(key);
         if (node == nullptr) return fallback;
         const auto value = node->value_exact<std::int64_t>();
-        if (!value || *value < 1 || *value > max) {
-            complain(node, "\"" + std::string(key) + "\" must be a number from 1 to " +
-                               std::to_string(max));
+        if (!value || *value < min || *value > max) {
+            complain(node, "\"" + std::string(key) + "\" must be a number from " +
+                               std::to_string(min) + " to " + std::to_string(max));
             return fallback;
         }
         return static_cast<std::uint32_t>(*value);
@@ -161,6 +162,14 @@ void read_tracker(Reader& reader, const toml::table& root, Config& config) {
     config.allow_ebpf = kind == "auto";
 }
 
+void read_walker(Reader& reader, const toml::table& root, Config& config) {
+    const toml::table* walker = reader.section(root, "walker");
+    if (walker == nullptr) return;
+    reader.only_keys(*walker, {"mib_per_s"});
+    config.walk_mib_per_s =
+        reader.number(*walker, "mib_per_s", config.walk_mib_per_s, walk_mib_per_s_max, 0);
+}
+
 }  // namespace
 
 Result<Config> parse_config(std::string_view text, std::string_view origin) {
@@ -176,8 +185,8 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     const toml::table& root = parsed.table();
     Reader reader(origin);
     Config config;
-    reader.only_keys(
-        root, {"name", "server", "state", "roles", "listen", "tracker", "hooks", "hook_limits"});
+    reader.only_keys(root, {"name", "server", "state", "roles", "listen", "tracker", "walker",
+                            "hooks", "hook_limits"});
     config.name = reader.text(root, "name");
     if (!valid_name(config.name))
         reader.complain(root.get("name"), "\"name\" must be 1 to 63 characters of [a-z0-9-]");
@@ -188,6 +197,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     read_roles(reader, root, config);
     read_listen(reader, root, config);
     read_tracker(reader, root, config);
+    read_walker(reader, root, config);
     read_hooks(reader, root, config);
     if (reader.error()) return *reader.error();
     return config;

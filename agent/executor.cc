@@ -1,5 +1,6 @@
 #include "agent/executor.h"
 
+#include "agent/world.h"
 #include "base/log.h"
 #include "base/mutation.h"
 #include "schemas/codec.h"
@@ -280,6 +281,10 @@ void Executor::withdrawn(const EffectWithdrawn& withdrawn) {
 
 void Executor::acknowledged(const Uuid& report_id) {
     check(parts_.journal.acknowledge(report_id));
+}
+
+Result<WorldFound> Executor::world() const {
+    return find_world(parts_);
 }
 
 void Executor::tick() {

@@ -57,6 +57,9 @@ class Executor final : private JobEvents {
     void wanted(const EffectWanted& wanted);
     void withdrawn(const EffectWithdrawn& withdrawn);
     void acknowledged(const Uuid& report_id);
+    /// What this host holds of every job, for an orchestrator whose log was restored. Errors: those
+    /// of reading a record; then nothing is said, which keeps the jobs where they are.
+    [[nodiscard]] Result<WorldFound> world() const;
     /// About once a second.
     void tick();
     /// Ends what waits for peers, so that the lanes come to rest. The world stays as it is.

@@ -3,6 +3,8 @@
 #include "agent/json_file.h"
 #include "schemas/codec.h"
 
+#include <algorithm>
+
 namespace drover::agent {
 namespace {
 
@@ -92,6 +94,31 @@ Result<std::vector<JobDirectory>> list_jobs(const StatePaths& paths) {
         if (side == name_of(Side::target)) out.push_back({*job, Side::target});
     }
     return out;
+}
+
+Result<> check_of_no_other_job(const StatePaths& paths, const JobId& job,
+                               const std::vector<std::string>& disks, HostOps& host) {
+    TRY(const std::vector<std::string> wanted, identities(disks, host));
+    TRY(const auto known, list_jobs(paths));
+    for (const JobDirectory& other : known) {
+        if (other.side != Side::target || other.job == job) continue;
+        const fs::path directory = paths.job(other.job, other.side);
+        const auto fields = Fields::load(directory / "owned");
+        if (!fields && fields.error().code() == Errc::not_found) continue;
+        if (!fields) return fields.error();
+        TRY(const std::vector<std::string> owned, fields->list("disks"));
+        for (std::size_t i = 0; i < disks.size(); ++i) {
+            if (std::find(owned.begin(), owned.end(), wanted[i]) == owned.end()) continue;
+            return Error(
+                Errc::conflict, "disk_of_other_job",
+                disks[i] + " belongs to job " + uuid_text(other.job),
+                "the disk; nothing was written",
+                "end that job with its clean-up; if no management server knows it any more "
+                "and nobody needs what is on the disk, remove " +
+                    directory.native());
+        }
+    }
+    return {};
 }
 
 Result<> remove_job_directory(const fs::path& job_directory) {

@@ -42,6 +42,11 @@ struct JobDirectory {
 /// Every job that this agent remembers.
 [[nodiscard]] Result<std::vector<JobDirectory>> list_jobs(const StatePaths& paths);
 
+/// That no other job of this agent has begun to write one of `disks`: its copy, or what its users
+/// made of it, would be lost. Errors: conflict (disk_of_other_job).
+[[nodiscard]] Result<> check_of_no_other_job(const StatePaths& paths, const JobId& job,
+                                             const std::vector<std::string>& disks, HostOps& host);
+
 /// Removes the directory with everything in it. A missing one is a success.
 [[nodiscard]] Result<> remove_job_directory(const std::filesystem::path& job_directory);
 

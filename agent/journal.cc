@@ -316,4 +316,18 @@ std::uint64_t Journal::closed_seq(const JobId& job, Side side) const {
     return found == closed_seq_.end() ? 0 : found->second;
 }
 
+std::map<std::pair<JobId, Side>, Journal::SideMemory> Journal::memory() const {
+    const std::lock_guard lock(mutex_);
+    std::map<JobSide, SideMemory> out;
+    for (const auto& [id, entry] : entries_) {
+        SideMemory& side = out[{id.job, id.side}];
+        side.job_name = entry.effect.job_name;
+        side.last_seq = std::max(side.last_seq, id.seq);
+        side.unfinished = side.unfinished || !entry.report;
+    }
+    for (const auto& seqs : {ownership_seq_, closed_seq_})
+        for (const auto& [key, seq] : seqs) out[key].last_seq = std::max(out[key].last_seq, seq);
+    return out;
+}
+
 }  // namespace drover::agent

@@ -67,6 +67,16 @@ class Journal {
     [[nodiscard]] std::uint64_t ownership_seq(const JobId& job, Side side) const;
     [[nodiscard]] std::uint64_t closed_seq(const JobId& job, Side side) const;
 
+    /// What the journal remembers of one side of one job.
+    struct SideMemory {
+        std::string job_name;        ///< empty when no effect of it is left
+        std::uint64_t last_seq = 0;  ///< highest causing position of anything that was taken
+        bool unfinished = false;     ///< a step was started, and its outcome is unknown
+    };
+
+    /// Every job that was ever taken up here.
+    [[nodiscard]] std::map<std::pair<JobId, Side>, SideMemory> memory() const;
+
   private:
     using JobSide = std::pair<JobId, Side>;
 

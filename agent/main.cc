@@ -20,6 +20,7 @@ struct Arguments {
     std::string format = "text";
     ReleaseArguments release;
     std::string token;
+    std::string lineage;
     std::string guard_directory;
     std::string guard_name;
     std::vector<std::string> guard_disks;
@@ -115,6 +116,21 @@ void add_rest(CLI::App& app, Arguments& arguments, Chosen& chosen) {
         ->check(CLI::IsMember({"text", "json"}));
     status->callback([&arguments, &chosen] {
         chosen = [&arguments] { return status_command(arguments.config, arguments.format); };
+    });
+    CLI::App* accept =
+        add(app, "accept-restore", "obey a restored log that no recovery key vouches for",
+            arguments, HasOutput::yes);
+    accept->add_option("--lineage", arguments.lineage, "as drover-agent status names it")
+        ->required();
+    accept->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            return accept_restore_command(arguments.config, arguments.lineage, arguments.format);
+        };
+    });
+    CLI::App* anchors =
+        add(app, "anchors", "the last anchors of the server's log that this host got", arguments);
+    anchors->callback([&arguments, &chosen] {
+        chosen = [&arguments] { return anchors_command(arguments.config); };
     });
     // Started by the agent itself, not by people.
     CLI::App* guard = app.add_subcommand("guard", "hold disks for the agent")->group("");

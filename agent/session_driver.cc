@@ -43,7 +43,8 @@ auto into(error_code& error) {
 struct SessionDriver::State {
     State(SessionOptions given, std::vector<Report> pending, Clock& a_clock, Random& a_random)
         : options(std::move(given)),
-          steps(options.hello, std::move(pending), options.paths, a_clock, outlets()),
+          steps(options.hello, std::move(pending), options.paths, a_clock, outlets(),
+                options.recovery_public_pem),
           clock(a_clock),
           random(a_random) {}
 

@@ -22,6 +22,7 @@ struct SessionOptions {
     std::string server_host;
     std::uint16_t server_port = 0;
     StatePaths paths;
+    std::string recovery_public_pem;
 };
 
 class SessionDriver final : public ExecutorOutput {

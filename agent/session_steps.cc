@@ -1,5 +1,6 @@
 #include "agent/session_steps.h"
 
+#include "agent/anchor_store.h"
 #include "base/log.h"
 
 #include <algorithm>
@@ -16,8 +17,8 @@ std::int64_t Backoff::next_ms(std::int64_t connected_ms, Random& random) {
 }
 
 SessionSteps::SessionSteps(Hello hello, std::vector<Report> pending, StatePaths paths, Clock& clock,
-                           Outlets outlets)
-    : session_(std::move(hello), std::move(pending)),
+                           Outlets outlets, std::string recovery_public_pem)
+    : session_(std::move(hello), std::move(pending), std::move(recovery_public_pem)),
       paths_(std::move(paths)),
       clock_(clock),
       outlets_(std::move(outlets)) {}
@@ -44,7 +45,9 @@ void SessionSteps::apply(const wire::AgentStep& step) {
     if (step.welcomed) {
         last_trouble_.clear();
         log::info("session", "connected", "epoch=" + std::to_string(session_.witness().epoch));
+        if (step.wants_world) say_world();
     }
+    for (const AnchorMade& made : step.anchors) keep(made);
     for (const EffectWanted& wanted : step.effects) obey(wanted);
     for (const EffectWithdrawn& withdrawn : step.withdrawn) executor_->withdrawn(withdrawn);
     for (const Uuid& report_id : step.acknowledged) executor_->acknowledged(report_id);
@@ -53,6 +56,24 @@ void SessionSteps::apply(const wire::AgentStep& step) {
         is_closing_ = true;
         outlets_.close();
     }
+}
+
+/// Without it the orchestrator leaves this host's jobs where they are, which is safe.
+void SessionSteps::say_world() {
+    world_said_ms_ = clock_.steady_ms();
+    auto found = executor_->world();
+    if (!found) {
+        log::error("session", found.error().text());
+        return;
+    }
+    for (const AgentMessage& message : session_.world(*std::move(found), clock_.steady_ms()).send)
+        outlets_.send(message);
+}
+
+/// A witness that cannot write goes on migrating: the anchors have other places.
+void SessionSteps::keep(const AnchorMade& made) {
+    const auto kept = keep_anchor(paths_, made);
+    if (!kept) log::error("session", "an anchor is not kept: " + kept.error().text());
 }
 
 void SessionSteps::obey(const EffectWanted& wanted) {
@@ -77,6 +98,8 @@ void SessionSteps::disconnected(const Error& why) {
 
 void SessionSteps::tick() {
     apply(session_.tick(clock_.steady_ms()));
+    if (session_.wants_world() && clock_.steady_ms() - world_said_ms_ >= world_interval_ms)
+        say_world();
     executor_->tick();
 }
 

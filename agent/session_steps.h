@@ -35,8 +35,12 @@ class SessionSteps {
         std::function<void(const Error&)> fail;         ///< the process has to begin again
     };
 
+    /// What this host holds is said again after this time, where it is wanted.
+    static constexpr SteadyMillis world_interval_ms = 10'000;
+
+    /// `recovery_public_pem`: of the enrolment; verifies that a restored log may be obeyed.
     SessionSteps(Hello hello, std::vector<Report> pending, StatePaths paths, Clock& clock,
-                 Outlets outlets);
+                 Outlets outlets, std::string recovery_public_pem = {});
 
     /// Once, before anything else.
     void set_executor(Executor& executor) { executor_ = &executor; }
@@ -62,7 +66,9 @@ class SessionSteps {
 
   private:
     void apply(const wire::AgentStep& step);
+    void keep(const AnchorMade& made);
     void obey(const EffectWanted& wanted);
+    void say_world();
     [[nodiscard]] bool persist(const std::optional<Witness>& witness);
 
     wire::AgentSession session_;
@@ -71,6 +77,7 @@ class SessionSteps {
     Outlets outlets_;
     Executor* executor_ = nullptr;
     std::string last_trouble_;  ///< logged once, not at every attempt
+    SteadyMillis world_said_ms_ = 0;
     bool is_closing_ = false;   ///< the session ended this connection
 };
 

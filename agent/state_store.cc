@@ -66,6 +66,7 @@ Result<AgentIdentity> load_identity(const StatePaths& paths, const std::string& 
                          "nothing was changed", "run drover-agent enroll first");
         *text = *std::move(contents);
     }
+    TRY(identity.recovery_public_pem, load_recovery_key(paths));
     return identity;
 }
 
@@ -76,6 +77,9 @@ Result<> store_identity(const StatePaths& paths, const AgentIdentity& identity) 
         write_file_durably(paths.root / "authority.crt", as_bytes(identity.tls.authority_pem)));
     TRY_VOID(write_file_durably(paths.root / "orchestrator.pub",
                                 as_bytes(identity.orchestrator_public_pem)));
+    if (!identity.recovery_public_pem.empty())
+        TRY_VOID(write_file_durably(paths.root / "recovery.pub",
+                                    as_bytes(identity.recovery_public_pem)));
     return write_file_durably(paths.root / "agent.crt", as_bytes(identity.tls.certificate_pem));
 }
 
@@ -127,6 +131,12 @@ Result<Witness> load_witness(const StatePaths& paths) {
     witness.seq = get_u64(bytes, 36);
     witness.hash = *Hash::from(bytes.subspan(44, 32));
     return witness;
+}
+
+Result<std::string> load_recovery_key(const StatePaths& paths) {
+    auto text = read_text(paths.root / "recovery.pub", small_file_bytes_max);
+    if (!text && text.error().code() == Errc::not_found) return std::string();
+    return text;
 }
 
 Result<Fd> lock_state(const StatePaths& paths) {

@@ -1,10 +1,11 @@
 /// The agent's state directory: who this agent is, what it has seen, and where everything else
 /// lies.
 ///
-///   STATE/ agent.key agent.crt authority.crt orchestrator.pub   from enrolment
+///   STATE/ agent.key agent.crt authority.crt orchestrator.pub recovery.pub   from enrolment
 ///          incarnation     a UUID made with the directory: a new one means an empty journal
 ///          witness         the last orchestrator command obeyed
 ///          journal         executed effects (journal.h)
+///          anchors         the last anchors of the orchestrator's log (anchor_store.h)
 ///          exposures/      disks that root gave to drover (exposure.h)
 ///          fences/         one marker per fence (fence_store.h)
 ///          guards/         sockets and pid files of the guard processes (guard.h)
@@ -39,6 +40,8 @@ struct StatePaths {
 
     [[nodiscard]] std::filesystem::path journal() const { return root / "journal"; }
 
+    [[nodiscard]] std::filesystem::path anchors() const { return root / "anchors"; }
+
     [[nodiscard]] std::filesystem::path fences() const { return root / "fences"; }
 
     [[nodiscard]] std::filesystem::path exposures() const { return root / "exposures"; }
@@ -59,6 +62,7 @@ struct AgentIdentity {
     std::string name;
     wire::TlsIdentity tls;
     std::string orchestrator_public_pem;
+    std::string recovery_public_pem;  ///< verifies a restore with a loss; empty: none is believed
 };
 
 /// Errors: not_found ("not_enrolled").
@@ -76,6 +80,9 @@ struct AgentIdentity {
 /// A Witness with seq 0 if there is none yet. A damaged one is an error, never "none".
 [[nodiscard]] Result<Witness> load_witness(const StatePaths& paths);
 [[nodiscard]] Result<> store_witness(const StatePaths& paths, const Witness& witness);
+
+/// The public half of the recovery key, or nothing if the enrolment brought none.
+[[nodiscard]] Result<std::string> load_recovery_key(const StatePaths& paths);
 
 /// Exclusive right to change the state directory, for as long as the Fd lives. Errors: unavailable
 /// ("state_in_use") while another process has it.

@@ -150,6 +150,7 @@ Result<> TargetJob::take_disks() {
     TRY(const bool owned, owns_disks(directory_, disks, parts_.host));
     for (const std::string& disk : disks)
         TRY_VOID(check_exposed(parts_.exposures, parts_.host, disk));
+    TRY_VOID(check_of_no_other_job(parts_.paths, job_, disks, parts_.host));
     TRY_VOID(parts_.host.hold_guard({job_, Side::target}, disks));
     for (std::size_t i = 0; i < disks.size(); ++i) {
         auto fit = check_disk(disks[i], i, owned);
@@ -307,6 +308,7 @@ Result<ReportBody> TargetJob::delete_data(const DeleteDataWork& work) {
         TRY_VOID(check_exposed(parts_.exposures, parts_.host, disk));
         TRY_VOID(check_unused(parts_.host, disk));
     }
+    TRY_VOID(check_of_no_other_job(parts_.paths, job_, work.disks, parts_.host));
     TRY_VOID(close_replica());
     TRY_VOID(parts_.host.hold_guard({job_, Side::target}, work.disks));
     for (const std::string& disk : work.disks) TRY_VOID(wipe(disk));

@@ -1,5 +1,7 @@
 #include "base/file.h"
 
+#include "base/crash_point.h"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -42,6 +44,7 @@ Result<> sync_directory(const std::filesystem::path& path) {
 
 Result<> write_file_durably(const std::filesystem::path& path, ByteView contents, unsigned mode) {
     const std::string temporary = path.native() + ".new";
+    DROVER_CRASH_POINT("file.before_write");
     {
         Fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode));
         if (!fd.valid()) return errno_error(errno, "create", temporary);
@@ -49,9 +52,13 @@ Result<> write_file_durably(const std::filesystem::path& path, ByteView contents
         TRY_VOID(write_all(fd.get(), contents, temporary));
         if (::fsync(fd.get()) != 0) return errno_error(errno, "fsync", temporary);
     }
+    DROVER_CRASH_POINT("file.written");
     if (::rename(temporary.c_str(), path.c_str()) != 0)
         return errno_error(errno, "rename", temporary);
-    return sync_directory(path.has_parent_path() ? path.parent_path() : ".");
+    DROVER_CRASH_POINT("file.renamed");
+    TRY_VOID(sync_directory(path.has_parent_path() ? path.parent_path() : "."));
+    DROVER_CRASH_POINT("file.rename_synced");
+    return {};
 }
 
 Result<> remove_file_durably(const std::filesystem::path& path) {

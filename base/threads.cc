@@ -42,6 +42,10 @@ void Thread::join() {
     native_.join();
 }
 
+void Thread::detach() {
+    native_.detach();
+}
+
 void sleep_ms(std::int64_t ms) {
     std::this_thread::sleep_until(std::chrono::steady_clock::now() + std::chrono::milliseconds(ms));
 }

@@ -58,7 +58,7 @@ class Condition {
     std::condition_variable native_;
 };
 
-/// Must be joined before it is destroyed.
+/// Must be joined or detached before it is destroyed.
 class Thread {
   public:
     Thread() = default;
@@ -71,6 +71,9 @@ class Thread {
 
     [[nodiscard]] bool joinable() const;
     void join();
+    /// Lets it end by itself, for one that may never end because a file system does not answer. It
+    /// must own everything that it uses.
+    void detach();
 
   private:
     using Body = std::function<void()>;

@@ -36,6 +36,9 @@ const std::vector<Action>& actions() {
          {.acknowledge_loss = true}},
         {"delete-data", "overwrite the copied data on the target's disks", {.confirm = true}},
         {"lift-quarantine", "let a quarantined job go on", {}},
+        {"resolve",
+         "after a restore: end a job as it was found; every fence stays",
+         {.confirm = true, .serving = true}},
     };
     return table;
 }
@@ -52,6 +55,7 @@ std::string action_body(const Arguments& arguments) {
     add_text("acknowledged_loss", arguments.acknowledged_loss);
     add_text("confirm", arguments.confirm);
     add_text("how", arguments.how);
+    add_text("as", arguments.serving);
     if (arguments.outage_max_s) body.number("outage_max_s", *arguments.outage_max_s);
     if (arguments.pause_before_activate) body.boolean("pause_before_activate", true);
     if (arguments.rate_bytes_per_s) {

@@ -47,6 +47,7 @@ struct Arguments {
     std::string acknowledged_loss;
     std::string confirm;
     std::string how;
+    std::string serving;  ///< target, source or neither
     std::string request_id;
     std::string if_version;
     bool pause_before_activate = false;
@@ -57,6 +58,23 @@ struct Arguments {
     std::string until;
     std::optional<std::uint64_t> timeout_s;
     std::uint64_t from_seq = 0;
+
+    // audit
+    std::string directory;  ///< of a log, or of the state that holds one
+    std::string export_file;
+    std::vector<std::string> anchor_files;
+    std::vector<std::string> keys;  ///< files or fingerprints
+    std::string job_name;
+    std::string export_format = "jsonl";
+
+    // job at, job diff, job what-if, job compare, replay run
+    std::string at_seq;
+    std::string at_time;
+    std::string from_point;  ///< a sequence number or a time
+    std::string to_point;
+    std::string other_name;
+    std::string file;
+    std::optional<std::uint64_t> until_seq;
 };
 
 /// The options that an action takes beside --reason, --dry-run, --request-id and --if-version.
@@ -70,6 +88,7 @@ struct ActionOptions {
     bool confirm = false;
     bool how = false;
     bool rate = false;
+    bool serving = false;
 };
 
 struct Action {

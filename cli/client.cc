@@ -107,6 +107,14 @@ Reply Client::post(const Mutation& mutation) {
     return exchange(out);
 }
 
+std::optional<Failure> Client::download(std::string_view target,
+                                        const std::function<bool(std::string_view)>& on_piece) {
+    const auto response = parts_.transport.download(request("GET", target), on_piece);
+    if (!response) return failure_of(response.error());
+    if (response->status >= 300) return failure_of(*response);
+    return std::nullopt;
+}
+
 std::optional<Failure> Client::follow(std::string_view target, std::string last_id,
                                       const std::function<bool(const Json&)>& on_event) {
     // Time without a connection; a stream that was up and ended starts it anew.

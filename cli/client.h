@@ -73,6 +73,10 @@ class Client {
     [[nodiscard]] Reply get(std::string_view target);
     [[nodiscard]] Reply post(const Mutation& mutation);
 
+    /// A body of any size, piece by piece; never retried, because a part of it is out already.
+    [[nodiscard]] std::optional<Failure> download(
+        std::string_view target, const std::function<bool(std::string_view)>& on_piece);
+
     /// Server-sent events from `target`, after `last_id` if that is not empty. Reconnects where it
     /// left off for as long as the retry policy allows since the last sign of life. Ends with
     /// nullopt when `on_event` returns false.

@@ -165,6 +165,11 @@ void add_action(const Builder& b, CLI::App* job, const Action& action) {
     if (takes.how) {
         command->add_option("--how", a.how, "how you know that it is stopped")->required();
     }
+    if (takes.serving) {
+        command->add_option("--as", a.serving, "who serves: target, source or neither of them")
+            ->check(CLI::IsMember({"target", "source", "neither"}))
+            ->required();
+    }
     if (takes.rate) {
         add_unit(command, "--rate", "for example 100MiB (a second), or unlimited", parse_rate,
                  [&a](std::uint64_t v) { a.rate_bytes_per_s = v; })
@@ -175,6 +180,52 @@ void add_action(const Builder& b, CLI::App* job, const Action& action) {
             "--no-wait", [&a] { a.wait = false; }, "do not wait for the verdict");
         add_duration(command, "--timeout", "of the wait (2m)", a.timeout_s);
     }
+}
+
+/// The options of every action: which of them the tried one takes is the server's to say.
+void add_what_if(const Builder& b, CLI::App* job) {
+    Arguments& a = b.arguments;
+    CLI::App* command = add_command(
+        b, job, "what-if", "what a command would do, now or at an earlier point; changes nothing",
+        "job what-if");
+    add_name(b, command, "of the job");
+    std::vector<std::string> names;
+    for (const Action& action : actions()) names.emplace_back(action.name);
+    command->add_option("--command", a.action, "the command, for example cutover")
+        ->required()
+        ->check(CLI::IsMember(names))
+        ->option_text("COMMAND");
+    command->add_option("--at", a.at_seq, "as of this sequence number or time; default: now");
+    command->add_option("--reason", a.reason, "as for the command");
+    command->add_option("--plan-hash", a.plan_hash, "as for arm and cutover");
+    command->add_option("--arm-at", a.at, "as --at of arm");
+    add_duration(command, "--outage-max", "as for arm and cutover", a.outage_max_s);
+    command->add_flag("--pause-before-activate", a.pause_before_activate, "as for arm and cutover");
+    command->add_option("--mode", a.mode, "as for rollback")
+        ->check(CLI::IsMember({"discard", "keep"}));
+    command->add_option("--acknowledge-loss", a.acknowledged_loss, "as for rollback and resync");
+    command->add_option("--confirm", a.confirm, "as for commit; default: the job's name");
+    command->add_option("--how", a.how, "as for confirm-target-stopped");
+    add_unit(command, "--rate", "as for throttle", parse_rate,
+             [&a](std::uint64_t v) { a.rate_bytes_per_s = v; });
+}
+
+void add_past(const Builder& b, CLI::App* job) {
+    Arguments& a = b.arguments;
+    CLI::App* at = add_command(b, job, "at", "a job as it was at an earlier point", "job at");
+    add_name(b, at, "of the job");
+    CLI::Option* seq = at->add_option("--seq", a.at_seq, "sequence number, see job history");
+    at->add_option("--time", a.at_time, "RFC 3339, for example 2026-11-23T02:10:00Z")
+        ->excludes(seq);
+    CLI::App* diff = add_command(b, job, "diff", "what changed between two points", "job diff");
+    add_name(b, diff, "of the job");
+    diff->add_option("--from", a.from_point, "sequence number or time")->required();
+    diff->add_option("--to", a.to_point, "sequence number or time; default: now");
+    add_what_if(b, job);
+    CLI::App* compare =
+        add_command(b, job, "compare", "the first fact that two jobs do not share", "job compare");
+    add_name(b, compare, "of the job");
+    compare->add_option("OTHER", a.other_name, "of the other job")->required();
 }
 
 void add_job(const Builder& b) {
@@ -194,6 +245,7 @@ void add_job(const Builder& b) {
     add_name(b,
              add_command(b, job, "why", "what a job waits for, and what is not allowed", "job why"),
              "of the job");
+    add_past(b, job);
     for (const Action& action : actions()) add_action(b, job, action);
 }
 
@@ -201,6 +253,8 @@ void add_agent(const Builder& b) {
     CLI::App* agent = b.app.add_subcommand("agent", "the hosts");
     agent->require_subcommand(1);
     add_command(b, agent, "list", "all agents", "agent list");
+    add_name(b, add_command(b, agent, "show", "one agent, and what it holds", "agent show"),
+             "of the agent");
     CLI::App* token =
         add_command(b, agent, "token", "a one-time token to enrol an agent", "agent token");
     add_name(b, token, "of the agent");
@@ -208,6 +262,37 @@ void add_agent(const Builder& b) {
              [&b](std::uint64_t v) { b.arguments.ttl_s = v; });
     token->add_option("--out", b.arguments.out_file, "write the token here, readable only by you");
     add_mutation_options(b, token);
+}
+
+void add_audit(const Builder& b) {
+    Arguments& a = b.arguments;
+    CLI::App* audit = b.app.add_subcommand("audit", "is the log whole? and what it proves");
+    audit->require_subcommand(1);
+    CLI::App* verify = add_command(
+        b, audit, "verify",
+        "check the hash chain and the anchors: of the running server's log, or without a server",
+        "audit verify");
+    CLI::Option* dir = verify->add_option("--dir", a.directory, "a log or state directory");
+    verify->add_option("--export", a.export_file, "a file from drover audit export")->excludes(dir);
+    verify
+        ->add_option("--anchors", a.anchor_files,
+                     "anchors from another place: the second path, or drover-agent anchors")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    verify
+        ->add_option("--key", a.keys,
+                     "the key that must have signed, anchor.pub or its fingerprint; repeat it for "
+                     "a key that was replaced")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    add_command(b, audit, "anchor", "make a signed anchor now", "audit anchor");
+    CLI::App* made =
+        add_command(b, audit, "export", "events that prove themselves, as a file", "audit export");
+    made->add_option("--job", a.job_name, "only of this job; default: the whole log");
+    made->add_option("--format", a.export_format, "jsonl, csv, or html: the evidence pack of a job")
+        ->check(CLI::IsMember({"jsonl", "csv", "html"}));
+    made->add_option("--out", a.out_file, "file to write")->required();
+    made->add_option("--from", a.export_file, "an export made earlier, instead of the server");
 }
 
 void add_rest(const Builder& b) {
@@ -220,13 +305,15 @@ void add_rest(const Builder& b) {
     event->require_subcommand(1);
     CLI::App* tail = add_command(b, event, "tail", "every fact as it happens", "event tail");
     tail->add_option("--from", a.from_seq, "first sequence number; default: only new ones");
-    CLI::App* audit = b.app.add_subcommand("audit", "is the log whole?");
-    audit->require_subcommand(1);
-    add_command(b, audit, "verify", "check the hash chain of the running server's log",
-                "audit verify");
+    add_audit(b);
     CLI::App* replay = b.app.add_subcommand("replay", "is the state what the log says?");
     replay->require_subcommand(1);
     add_command(b, replay, "check", "rebuild every job from the log and compare", "replay check");
+    CLI::App* run =
+        add_command(b, replay, "run", "rebuild an exported history from its file, without a server",
+                    "replay run");
+    run->add_option("FILE", a.file, "from `drover audit export`")->required();
+    run->add_option("--until", a.until_seq, "stop after this sequence number");
     CLI::App* bundle =
         add_command(b, &b.app, "support-bundle", "one document for a support case, without secrets",
                     "support-bundle");

@@ -40,6 +40,20 @@ ExitCode agent_list(const Session& session, const Arguments&) {
     return show(session, "/v1/agents", render_agents);
 }
 
+/// The list has all of it; one agent is picked here.
+ExitCode agent_show(const Session& session, const Arguments& arguments) {
+    const Reply reply = session.client.get("/v1/agents");
+    if (reply.failure) return session.console.fail(*reply.failure);
+    for (const Json& agent : reply.body["items"].items()) {
+        if (agent["name"].text() != arguments.name) continue;
+        session.console.document(agent, render_agent(agent));
+        return ExitCode::ok;
+    }
+    return session.console.fail(
+        failure_of(Error(Errc::not_found, "agent_not_found", "there is no agent " + arguments.name,
+                         "nothing was changed", "see `drover agent list`")));
+}
+
 ExitCode agent_token(const Session& session, const Arguments& arguments) {
     const std::string body =
         JsonObject{}.text("agent", arguments.name).number("ttl_s", arguments.ttl_s).str();
@@ -140,24 +154,10 @@ ExitCode event_tail(const Session& session, const Arguments& arguments) {
     return failure ? session.console.fail(*failure) : ExitCode::ok;
 }
 
-/// A question about integrity: the answer is printed whole, and "no" has its own exit code.
-ExitCode integrity(const Session& session, const std::string& target,
-                   std::string (*render)(const Json&)) {
-    const Reply reply = session.client.get(target);
-    if (reply.failure) return session.console.fail(*reply.failure);
-    session.console.document(reply.body, render(reply.body));
-    if (reply.body["ok"].truth()) return ExitCode::ok;
-    session.console.hint(
-        "keep a copy of the log directory, and start nothing new; see docs/operations.md");
-    return ExitCode::integrity;
-}
-
-ExitCode audit_verify(const Session& session, const Arguments&) {
-    return integrity(session, "/v1/audit/verify", render_audit);
-}
-
 ExitCode replay_check(const Session& session, const Arguments&) {
-    return integrity(session, "/v1/replay/check", render_replay);
+    const Reply reply = session.client.get("/v1/replay/check");
+    if (reply.failure) return session.console.fail(*reply.failure);
+    return integrity(session.console, reply.body, render_replay);
 }
 
 ExitCode support_bundle(const Session& session, const Arguments& arguments) {
@@ -180,17 +180,28 @@ struct Command {
     bool takes_name;
 };
 
-constexpr std::array<Command, 13> commands{{{"agent list", agent_list, false},
+ExitCode what_if(const Session& session, const Arguments& arguments) {
+    return job_what_if(session, arguments);
+}
+
+constexpr std::array<Command, 20> commands{{{"agent list", agent_list, false},
+                                            {"agent show", agent_show, true},
                                             {"agent token", agent_token, true},
                                             {"job create", job_create, true},
                                             {"job list", job_list, false},
                                             {"job show", job_show, true},
                                             {"job history", job_history, true},
                                             {"job why", job_why, true},
+                                            {"job at", job_at, true},
+                                            {"job diff", job_diff, true},
+                                            {"job what-if", what_if, true},
+                                            {"job compare", job_compare, true},
                                             {"job watch", watch_job, true},
                                             {"job action", job_action, true},
                                             {"event tail", event_tail, false},
                                             {"audit verify", audit_verify, false},
+                                            {"audit anchor", audit_anchor, false},
+                                            {"audit export", audit_export, false},
                                             {"replay check", replay_check, false},
                                             {"support-bundle", support_bundle, false}}};
 

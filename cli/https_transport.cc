@@ -41,6 +41,17 @@ Result<HttpResponse> HttpsTransport::stream(
     return response.error();
 }
 
+Result<HttpResponse> HttpsTransport::download(
+    const HttpRequest& request, const std::function<bool(std::string_view)>& on_piece) {
+    wire::HttpsOptions options;
+    options.host = server_.host;
+    options.port = server_.port;
+    options.authority_pem = authority_pem_;
+    TRY(const auto response,
+        wire::https_stream(options, request.target, request.headers, on_piece));
+    return HttpResponse{response.status, response.body};
+}
+
 Result<std::string> fetch_authority(const ServerAddress& server, const std::string& ca_pin,
                                     const std::string& token) {
     wire::HttpsOptions options;

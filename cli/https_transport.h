@@ -14,6 +14,8 @@ class HttpsTransport final : public Transport {
           authority_pem_(std::move(authority_pem)) {}
 
     Result<HttpResponse> exchange(const HttpRequest& request) override;
+    [[nodiscard]] Result<HttpResponse> download(
+        const HttpRequest& request, const std::function<bool(std::string_view)>& on_piece) override;
     Result<HttpResponse> stream(const HttpRequest& request,
                                 const std::function<bool(const ServerEvent&)>& on_event) override;
 

@@ -98,6 +98,8 @@ ExitCode run(const std::vector<std::string>& words) {
         console.document(*document, std::string("drover ") + DROVER_VERSION + "\n");
         return ExitCode::ok;
     }
+    if (arguments.command == "replay run") return replay_run(console, arguments);
+    if (is_offline_audit(arguments)) return offline_audit(console, arguments);
     const auto profile_file = profile_path(environment);
     if (!profile_file) return console.fail(failure_of(profile_file.error()));
     if (arguments.command != "login") return run_signed_in(console, arguments, *profile_file);

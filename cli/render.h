@@ -20,8 +20,16 @@ namespace drover::cli {
 /// What the job waits for, and why each other action is not allowed.
 [[nodiscard]] std::string render_why(const Json& why);
 [[nodiscard]] std::string render_agents(const Json& list);
+[[nodiscard]] std::string render_agent(const Json& agent);
 [[nodiscard]] std::string render_audit(const Json& answer);
+[[nodiscard]] std::string render_anchor(const Json& answer);
 [[nodiscard]] std::string render_replay(const Json& answer);
+/// What changed between two points, a field a line.
+[[nodiscard]] std::string render_diff(const Json& diff);
+[[nodiscard]] std::string render_what_if(const Json& answer);
+[[nodiscard]] std::string render_compare(const Json& answer);
+/// The timeline of an export, the states at its end and what is wrong with it.
+[[nodiscard]] std::string render_run(const Json& answer);
 
 /// What the last preflight found, worst first as the server has it; notes of severity info are left
 /// out.

@@ -84,6 +84,26 @@ std::string joined(const Json& list) {
     return out;
 }
 
+/// A job that is left alone because its history is not legal.
+void add_quarantine(Sheet& sheet, const Json& quarantine) {
+    if (quarantine.is_null()) return;
+    sheet.line("quarantined", clean(quarantine["id"]) + ": " + clean(quarantine["detail"]));
+    if (const Json event = quarantine["event"]; !event.is_null()) {
+        sheet.line("  event", clean(event["event"]) + ", seq " + clean(event["seq"]) + ", by " +
+                                  clean(event["by"]) + " at " + clean(event["time"]));
+    }
+    sheet.line("  left out", clean(quarantine["left_out"]) + " facts; the state is that after " +
+                                 clean(quarantine["applied"]));
+    if (const std::string expected = joined(quarantine["expected"]); !expected.empty())
+        sheet.line("  expected", expected);
+    for (const Json& effect : quarantine["agents_keep"].items()) {
+        sheet.line("  goes on", clean(effect["kind"]) + " at " + clean(effect["agent"]) + " (" +
+                                    clean(effect["side"]) + ")");
+    }
+    sheet.line("  kept", clean(quarantine["kept"]));
+    sheet.line("  next", clean(quarantine["next"]));
+}
+
 std::string hooks_line(const Json& hooks) {
     std::string out;
     for (const auto& [step, hook] : hooks.members()) {
@@ -148,6 +168,7 @@ std::string render_job(const Json& job) {
     sheet.line("rate limit", rate == 0 ? "none" : size_text(rate) + "/s");
     sheet.line("progress", render_progress(job));
     add_fault(sheet, job["parked"]);
+    add_quarantine(sheet, job["quarantine"]);
     for (const std::string& line : finding_lines(job)) sheet.line("finding", line);
     add_cutover(sheet, job);
     for (const Json& wait : job["waiting_for"].items()) sheet.line("waiting", waiting_line(wait));
@@ -173,6 +194,7 @@ std::vector<std::string> finding_lines(const Json& job) {
 std::string render_why(const Json& why) {
     Sheet sheet;
     sheet.raw(clean(why["job"]) + "  " + clean(why["phase"]));
+    add_quarantine(sheet, why["quarantine"]);
     for (const Json& wait : why["waiting_for"].items()) sheet.line("waiting", waiting_line(wait));
     for (const Json& work : why["outstanding"].items()) {
         sheet.line("outstanding", clean(work["kind"]) + " at " + clean(work["agent"]) + " (" +
@@ -216,6 +238,12 @@ std::string render_progress(const Json& job) {
     out += ", sent " + size_text(source["bytes_sent_mirror"].number()) + " mirror + " +
            size_text(source["bytes_sent_sync"].number()) + " sync for " +
            size_text(source["bytes_changed"].number()) + " changed";
+    if (const std::uint64_t bytes = source["bytes_unverified"].number(); bytes > 0)
+        out += ", " + size_text(bytes) + " not read back yet";
+    if (const std::uint64_t bytes = source["bytes_differed"].number(); bytes > 0)
+        out += ", " + size_text(bytes) + " read back wrong and sent again";
+    if (const std::uint64_t alarms = source["walk_alarms"].number(); alarms > 0)
+        out += ", " + std::to_string(alarms) + " alarms of the comparison";
     if (const std::string detail = clean(source["detail"]); !detail.empty())
         out += " (" + detail + ")";
     return out;
@@ -229,6 +257,7 @@ std::string next_step(const Json& job) {
         const std::string advice = clean(parked["next"]);
         return advice.empty() ? "drover job why " + name : advice;
     }
+    if (job["quarantined"].truth()) return "drover job why " + name;
     if (job["paused"].truth()) return "drover job resume " + name;
 
     struct Step {

@@ -4,6 +4,7 @@
 #include "cli/units.h"
 
 #include <array>
+#include <map>
 
 namespace drover::cli {
 namespace {
@@ -57,8 +58,19 @@ std::string render_jobs(const Json& list) {
 }
 
 std::string render_history(const Json& history) {
-    Table table({"SEQ", "TIME", "EVENT", "BY", "DETAILS"});
-    for (const Json& fact : history["items"].items()) table.add(cells_of(fact));
+    // The cause by name where its event is in sight, and by number in any case.
+    std::map<std::string, std::string> names;
+    Table table({"SEQ", "TIME", "EVENT", "CAUSE", "BY", "DETAILS"});
+    for (const Json& fact : history["items"].items()) {
+        std::vector<std::string> cells = cells_of(fact);
+        const std::string cause = clean(fact["cause"]);
+        const auto named = names.find(cause);
+        std::string link = cause == "0" ? "" : cause;
+        if (named != names.end()) link += " " + named->second;
+        names[cells[0]] = cells[2];
+        cells.insert(cells.begin() + 3, std::move(link));
+        table.add(std::move(cells));
+    }
     return table.str();
 }
 
@@ -82,17 +94,64 @@ std::string render_agents(const Json& list) {
     return table.str();
 }
 
+std::string render_agent(const Json& agent) {
+    std::string out = clean(agent["name"]) +
+                      (agent["connected"].truth() ? ": connected" : ": not connected") +
+                      ", last seen " + clean(agent["last_seen"]) + "\n  address   " +
+                      clean(agent["address"]) + "\n  software  " + clean(agent["software"]) + "\n";
+    if (!agent["alarm"].is_null()) out += "  alarm     " + clean(agent["alarm"]) + "\n";
+    const auto unknown = agent["unknown_jobs"].items();
+    if (unknown.empty()) return out;
+    Table table({"JOB UNKNOWN TO THIS LOG", "SIDE", "FENCE", "TARGET"});
+    for (const Json& world : unknown) {
+        const std::string name = clean(world["name"]);
+        const std::string fence = world["fence"].is_null() ? "-" : clean(world["fence"]);
+        table.add({name.empty() ? clean(world["job"]) : name, clean(world["side"]), fence,
+                   clean(world["handover"])});
+    }
+    return out + table.str() +
+           "Nothing is asked of these. Once it is certain which side serves, end them on the "
+           "host:\n"
+           "drover-agent fence remove --token T, or drover-agent release --job J --confirm J\n";
+}
+
 std::string render_audit(const Json& answer) {
     const Json head = answer["head"];
-    std::string out =
-        answer["ok"].truth() ? "ok: the chain is intact\n" : "MISMATCH: the chain is broken\n";
-    out +=
-        "  events   " + clean(answer["events"]) + " in " + clean(answer["streams"]) + " streams\n";
-    out += "  head     seq " + clean(head["seq"]) + ", epoch " + clean(head["epoch"]) + ", hash " +
-           clean(head["hash"]) + "\n  lineage  " + clean(head["lineage"]) + "\n";
+    std::string out = answer["ok"].truth() ? "ok: the record is what was written\n"
+                                           : "MISMATCH: the record is not what was written\n";
+    if (!answer["checked"].is_null()) out += "  checked  " + clean(answer["checked"]) + "\n";
+    if (!answer["job"].is_null()) out += "  job      " + clean(answer["job"]) + "\n";
+    out += "  events   " + clean(answer["events"]);
+    if (!answer["streams"].is_null()) out += " in " + clean(answer["streams"]) + " streams";
+    out += "\n  head     seq " + clean(head["seq"]);
+    if (!head["epoch"].is_null()) out += ", epoch " + clean(head["epoch"]);
+    out += ", hash " + clean(head["hash"]) + "\n  lineage  " + clean(head["lineage"]) + "\n";
+    const Json anchors = answer["anchors"];
+    if (!anchors.is_null()) out += "  anchors  " + clean(anchors["count"]);
+    if (!anchors["covered_to"].is_null())
+        out += ", covering events 1 to " + clean(anchors["covered_to"]);
+    if (!anchors["confirmed"].is_null())
+        out += ", " + clean(anchors["confirmed"]) + " confirmed from elsewhere";
+    if (anchors["younger"].number() > 0)
+        out += ", " + clean(anchors["younger"]) + " elsewhere are younger than the export";
+    if (!anchors.is_null()) out += "\n";
+    if (!anchors["key"].is_null()) out += "  key      " + clean(anchors["key"]) + "\n";
+    for (const Json& key : anchors["keys"].items()) out += "  key      " + clean(key) + "\n";
+    for (const Json& cover : anchors["covers"].items())
+        out += "  covered  " + clean(cover["first_seq"]) + " to " + clean(cover["last_seq"]) +
+               (cover["holds"].truth() ? "  holds  " : "  DOES NOT HOLD  ") + clean(cover["time"]) +
+               "  " + clean(cover["from"]) + "\n";
     if (!answer["first_bad"].is_null())
         out += "  first bad  " + scalars_of(answer["first_bad"]) + "\n";
+    for (const Json& finding : answer["findings"].items())
+        out += "  finding  " + scalars_of(finding) + "\n";
     return out;
+}
+
+std::string render_anchor(const Json& answer) {
+    return "anchored: events " + clean(answer["first_seq"]) + " to " + clean(answer["last_seq"]) +
+           "\n  digest   " + clean(answer["digest"]) + "\n  key      " + clean(answer["key"]) +
+           "\n";
 }
 
 std::string render_replay(const Json& answer) {

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -36,6 +37,12 @@ class Transport {
     /// Errors: unavailable (no connection, or lost before the answer was complete: the request may
     /// or may not have been executed), timed_out, denied (the server does not prove its identity).
     [[nodiscard]] virtual Result<HttpResponse> exchange(const HttpRequest& request) = 0;
+
+    /// GET of a body of any size: `on_piece` gets it as it comes. A success only if all of it came
+    /// and `on_piece` always returned true. The body of the answer is filled when the status is not
+    /// 200. Errors as exchange.
+    [[nodiscard]] virtual Result<HttpResponse> download(
+        const HttpRequest& request, const std::function<bool(std::string_view)>& on_piece) = 0;
 
     /// Calls `on_event` for each event until it returns false or the connection ends; both are a
     /// success with the response's status. The body is only filled when the status is not 200.

@@ -56,14 +56,15 @@ void ChainCheck::resume_after(const Record& record) {
 }
 
 Result<> check_stream_link(const Record& record, const StreamHead& before) {
-    const std::string who = "in stream " + stream_text(record.stream) + " ";
+    const auto broken_stream = [&record](const std::string& detail) {
+        return broken("stream_chain_broken", record.seq,
+                      "in stream " + stream_text(record.stream) + " " + detail);
+    };
     if (record.stream_seq != before.seq + 1)
-        return broken("stream_chain_broken", record.seq,
-                      who + "it has position " + std::to_string(record.stream_seq) + " after " +
-                          std::to_string(before.seq));
+        return broken_stream("it has position " + std::to_string(record.stream_seq) + " after " +
+                             std::to_string(before.seq));
     if (record.prev_stream_hash != before.hash)
-        return broken("stream_chain_broken", record.seq,
-                      who + "it does not follow the event before it");
+        return broken_stream("it does not follow the event before it");
     return {};
 }
 

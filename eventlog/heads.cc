@@ -125,10 +125,14 @@ AppendResult Heads::plan(std::span<const Append> batch, Epoch epoch, WallMicros 
     return result;
 }
 
+void Heads::set_end(const Record& last) {
+    head_.seq = last.seq;
+    head_.hash = last.hash;
+    head_.wall_micros = last.wall_micros;
+}
+
 void Heads::advance(const Record& record) {
-    head_.seq = record.seq;
-    head_.hash = record.hash;
-    head_.wall_micros = record.wall_micros;
+    set_end(record);
     streams_[record.stream] = StreamHead{record.stream_seq, record.hash};
 }
 

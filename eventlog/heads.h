@@ -32,6 +32,12 @@ class Heads {
     /// `record` is stored and is the head now.
     void advance(const Record& record);
 
+    /// For who reads a whole log: its end first, then its streams, in their order.
+    void set_end(const Record& last);
+    void add_stream(const StreamId& id, const StreamHead& end) {
+        streams_.emplace_hint(streams_.end(), id, end);
+    }
+
     void set_epoch(Epoch epoch) { head_.epoch = epoch; }
 
   private:

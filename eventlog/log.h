@@ -123,6 +123,8 @@ constexpr std::size_t events_per_append_max = 4096;
 
 /// Return false to stop reading.
 using RecordVisitor = std::function<bool(const Record&)>;
+/// A reading of the log of this lineage begins, at event 1: what should see its events?
+using ReadingBegins = std::function<RecordVisitor(const Uuid& lineage)>;
 
 class EventLog {
   public:

@@ -1,5 +1,7 @@
 #include "eventlog/owner_file.h"
 
+#include "base/crash_point.h"
+
 #include <array>
 #include <cerrno>
 
@@ -45,12 +47,14 @@ Result<OwnerFile> OwnerFile::acquire(const std::filesystem::path& path) {
         if (errno == EWOULDBLOCK) return owned_by(path);
         return errno_error(errno, "lock", path.native());
     }
+    DROVER_CRASH_POINT("owner.locked");
     // Written over and then cut, not cut first: on a full volume the old block must not be given
     // up.
     const std::string text = own_text();
     TRY_VOID(write_all(fd.get(), as_bytes(text), path.native()));
     if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0)
         return errno_error(errno, "write", path.native());
+    DROVER_CRASH_POINT("owner.written");
     return OwnerFile(std::move(fd));
 }
 

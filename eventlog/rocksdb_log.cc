@@ -1,5 +1,6 @@
 #include "eventlog/rocksdb_log.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "eventlog/ballast.h"
 #include "eventlog/chain.h"
@@ -141,7 +142,9 @@ Result<> RocksDbLog::store_batch(const AppendResult& planned, std::span<const Ap
     head.seq = planned.records.back().seq;
     head.hash = planned.records.back().hash;
     puts.push_back(meta_put(head, answers));
+    DROVER_CRASH_POINT("log.before_store");
     TRY_VOID(store_->write(puts));
+    DROVER_CRASH_POINT("log.stored");
     for (const Record& record : planned.records) heads_.advance(record);
     answers_ = answers;
     return {};
@@ -233,18 +236,23 @@ Result<Epoch> RocksDbLog::raise_epoch(WallMicros now_micros) {
     Head head = heads_.head();
     ++head.epoch;
     const std::array puts{meta_put(head, answers_)};
+    DROVER_CRASH_POINT("epoch.before_store");
     if (auto stored = store_->write(puts); !stored) return stop("log_write_failed", stored.error());
+    DROVER_CRASH_POINT("epoch.stored");
     heads_.set_epoch(head.epoch);
     head_synced_at_ = now_micros;
     TRY_VOID(sync_head());
+    DROVER_CRASH_POINT("epoch.head_synced");
     return head.epoch;
 }
 
 Result<> RocksDbLog::sync_head() {
     TRY_VOID(usable());
     if (head_file_.says(heads_.head())) return {};
+    DROVER_CRASH_POINT("head.before_sync");
     if (auto written = head_file_.write(heads_.head()); !written)
         return stop("head_sync_failed", written.error());
+    DROVER_CRASH_POINT("head.synced");
     return {};
 }
 
@@ -273,10 +281,10 @@ Error refusal(const Error& cause, const std::filesystem::path& directory,
 
 /// Reads everything without changing anything, so that a refusal leaves the evidence as it was.
 Result<Survey> examine(const LogPaths& paths, const std::filesystem::path& directory,
-                       const std::optional<HeadSlot>& head_file) {
+                       const std::optional<HeadSlot>& head_file, const ReadingBegins& begin) {
     auto store = RocksStore::open(paths.database, RocksStore::Access::read_only);
     if (!store) return refusal(store.error(), directory, head_file);
-    auto surveyed = survey(**store, head_file);
+    auto surveyed = survey(**store, head_file, {}, begin);
     if (!surveyed) return refusal(surveyed.error(), directory, head_file);
     if (!surveyed->findings.empty())
         return refusal(*surveyed, directory, head_file ? head_file->seq : 0);
@@ -297,9 +305,12 @@ Error log_missing(const LogPaths& paths, const std::filesystem::path& directory)
                      "; keep this directory unchanged");
 }
 
-bool is_there(const std::filesystem::path& path) {
+/// "Cannot tell" must not look like "no": a creation would write over the head file of a log.
+Result<bool> is_there(const std::filesystem::path& path) {
     std::error_code failure;
-    return std::filesystem::exists(path, failure);
+    const bool there = std::filesystem::exists(path, failure);
+    if (failure) return errno_error(failure.value(), "look at", path.native());
+    return there;
 }
 
 /// RocksDB copies its write-ahead log into tables when it opens for writing. It may abort instead
@@ -322,21 +333,42 @@ Result<> check_space(const std::filesystem::path& directory,
                  "every acknowledged event", "free space on that volume, then start again");
 }
 
-Result<std::unique_ptr<EventLog>> try_open(const std::filesystem::path& directory) {
+/// The database that was opened for writing has to end where the one that was examined ended.
+Result<> check_end(const RocksStore& store, const Survey& surveyed) {
+    const Head& end = surveyed.heads.head();
+    TRY(const auto value, store.get(Column::meta, meta_key()));
+    if (value) {
+        TRY(const LogMeta meta, decode_meta(*value));
+        if (meta.seq == end.seq && meta.hash == end.hash && meta.answers == surveyed.answers)
+            return {};
+    }
+    return Error(Errc::corrupt, "meta_differs",
+                 "the log ended at event " + std::to_string(end.seq) +
+                     " when it was examined, and elsewhere once it was open");
+}
+
+Result<std::unique_ptr<EventLog>> try_open(const std::filesystem::path& directory,
+                                           const ReadingBegins& begin) {
     const LogPaths paths(directory);
-    if (!is_there(paths.database)) return log_missing(paths, directory);
+    TRY(const bool present, is_there(paths.database));
+    if (!present) return log_missing(paths, directory);
     TRY(OwnerFile owner, OwnerFile::acquire(paths.owner));
     TRY(const auto head_slot, HeadFile::read(paths.head));
-    TRY(Survey surveyed, examine(paths, directory, head_slot));
+    TRY(Survey surveyed, examine(paths, directory, head_slot, begin));
+    DROVER_CRASH_POINT("open.surveyed");
     TRY_VOID(check_space(directory, paths.database));
     auto store = RocksStore::open(paths.database, RocksStore::Access::read_write);
     if (!store) return refusal(store.error(), directory, head_slot);
+    if (auto same = check_end(**store, surveyed); !same)
+        return refusal(same.error(), directory, head_slot);
+    DROVER_CRASH_POINT("open.database_opened");
     TRY(HeadFile head_file, HeadFile::open(paths.head));
     auto log = std::make_unique<RocksDbLog>(std::move(owner), directory, std::move(*store),
                                             std::move(head_file), std::move(surveyed));
     // The log may be ahead by what came after the last head sync; from here on it must not be
     // shorter.
     TRY_VOID(log->sync_head());
+    DROVER_CRASH_POINT("open.head_synced");
     return std::unique_ptr<EventLog>(std::move(log));
 }
 
@@ -350,7 +382,9 @@ Result<> build_log(const LogPaths& paths, const Uuid& lineage) {
     std::error_code failure;
     std::filesystem::remove_all(paths.unfinished_database, failure);
     if (failure) return errno_error(failure.value(), "remove", paths.unfinished_database.native());
+    DROVER_CRASH_POINT("create.before_head_file");
     TRY_VOID(HeadFile::create(paths.head, lineage));
+    DROVER_CRASH_POINT("create.head_file_made");
     {
         TRY(auto store, RocksStore::create(paths.unfinished_database));
         LogMeta meta;
@@ -359,8 +393,10 @@ Result<> build_log(const LogPaths& paths, const Uuid& lineage) {
         TRY_VOID(store->write(puts));
     }
     // The rename makes it a log; whatever came before may be begun again.
+    DROVER_CRASH_POINT("create.database_made");
     std::filesystem::rename(paths.unfinished_database, paths.database, failure);
     if (failure) return errno_error(failure.value(), "rename", paths.database.native());
+    DROVER_CRASH_POINT("create.database_renamed");
     return sync_directory(paths.database.parent_path());
 }
 
@@ -368,10 +404,14 @@ Result<> build_log(const LogPaths& paths, const Uuid& lineage) {
 
 Result<> create_rocksdb_log(const std::filesystem::path& directory, const Uuid& lineage) {
     const LogPaths paths(directory);
-    if (!is_there(directory)) TRY_VOID(make_directory_durably(directory));
+    TRY(const bool made, is_there(directory));
+    // Also when it is there: the attempt that made it may have failed before it was synced.
+    const auto parent = directory.has_parent_path() ? directory.parent_path() : ".";
+    TRY_VOID(made ? sync_directory(parent) : make_directory_durably(directory));
     TRY(const OwnerFile owner, OwnerFile::acquire(paths.owner));
     TRY(const auto head_slot, HeadFile::read(paths.head));
-    if (is_there(paths.database) || (head_slot && head_slot->seq > 0))
+    TRY(const bool present, is_there(paths.database));
+    if (present || (head_slot && head_slot->seq > 0))
         return Error(Errc::conflict, "log_exists",
                      directory.native() + " holds a log, or the rest of one", "nothing was touched",
                      "open it, or name an empty directory");
@@ -382,19 +422,21 @@ Result<> create_rocksdb_log(const std::filesystem::path& directory, const Uuid& 
 Result<std::unique_ptr<EventLog>> open_rocksdb_log(const std::filesystem::path& directory,
                                                    const OpenOptions& options) {
     const LogPaths paths(directory);
-    auto log = try_open(directory);
+    auto log = try_open(directory, options.begin_reading);
     if (!log && is_disk_full(log.error())) {
         TRY(const bool released, release_ballast(paths.ballast));
         if (!released) return log;
         log::warn("eventlog", "the volume is full; the ballast file was given up",
                   "dir=" + directory.native());
-        return try_open(directory);
+        return try_open(directory, options.begin_reading);
     }
     if (!log) return log;
+    DROVER_CRASH_POINT("open.before_ballast");
     auto kept = keep_ballast(paths.ballast, options.ballast_bytes);
     if (!kept || (!*kept && options.ballast_bytes > 0))
         log::warn("eventlog", "no ballast file: too little space on the volume",
                   "dir=" + directory.native());
+    DROVER_CRASH_POINT("open.ballast_kept");
     return log;
 }
 

@@ -17,6 +17,9 @@ struct OpenOptions {
     /// Set aside on the log's volume and given up when a full volume keeps the log from opening;
     /// 0 for none.
     std::uint64_t ballast_bytes = std::uint64_t{256} << 20;
+    /// What is seen while the log is checked, each event after its own checks: so that a start need
+    /// not read everything again. Of worth only if opening succeeds; may be called a second time.
+    ReadingBegins begin_reading = {};
 };
 
 /// append() syncs the head file when its wall time is this much after the last sync, or before it.

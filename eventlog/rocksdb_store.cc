@@ -2,9 +2,14 @@
 
 #include "base/assert.h"
 #include "base/log.h"
+#include "eventlog/table_guard.h"
+#include "eventlog/rocksdb_files.h"
+#include "eventlog/wal_tail.h"
 
 #include <array>
 #include <atomic>
+#include <cstdarg>
+#include <cstdio>
 
 #include <rocksdb/db.h>
 #include <rocksdb/file_checksum.h>
@@ -18,8 +23,7 @@ constexpr std::size_t wal_bytes_max = std::size_t{96} << 20;
 constexpr std::size_t events_memtable_bytes = std::size_t{16} << 20;
 constexpr std::size_t other_memtable_bytes = std::size_t{4} << 20;
 constexpr std::size_t readahead_bytes = std::size_t{2} << 20;
-constexpr std::size_t info_log_bytes_max = std::size_t{1} << 20;
-constexpr std::size_t info_log_files_max = 5;
+constexpr std::size_t diary_line_bytes_max = 512;
 constexpr std::size_t manifest_preallocated_bytes = std::size_t{64} << 10;
 constexpr std::size_t protection_bytes_per_key = 8;
 
@@ -64,12 +68,27 @@ class FailureListener final : public rocksdb::EventListener {
     std::atomic<bool> failed_ = false;
 };
 
-/// A reader must not write RocksDB's own diary into the directory it examines.
-class NoInfoLog final : public rocksdb::Logger {
+/// RocksDB's own diary goes to ours, and never into the log's directory: a reader must not write
+/// there, and after two failed writes of such a file Debian's build aborts the process.
+class Diary final : public rocksdb::Logger {
   public:
-    using rocksdb::Logger::Logv;
+    explicit Diary(RocksStore::Access access)
+        : rocksdb::Logger(access == RocksStore::Access::read_write
+                              ? rocksdb::InfoLogLevel::ERROR_LEVEL
+                              : rocksdb::InfoLogLevel::NUM_INFO_LOG_LEVELS) {}
 
-    void Logv(const char*, va_list) override {}
+    void Logv(const char* format, va_list arguments) override {
+        std::array<char, diary_line_bytes_max> line{};
+        std::vsnprintf(line.data(), line.size(), format, arguments);
+        log::error("rocksdb", line.data());
+    }
+
+    void Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) override {
+        if (level >= GetInfoLogLevel()) Logv(format, arguments);
+    }
+
+    /// RocksDB's list of its options, at every start.
+    void LogHeader(const char*, va_list) override {}
 };
 
 /// The policy of format.md, line by line.
@@ -78,6 +97,7 @@ rocksdb::DBOptions database_options(RocksStore::Access access,
     using rocksdb::WALRecoveryMode;
     const bool salvage = access == RocksStore::Access::salvage;
     rocksdb::DBOptions options;
+    options.env = env_with_grown_wals();
     options.wal_recovery_mode = salvage ? WALRecoveryMode::kSkipAnyCorruptedRecords
                                         : WALRecoveryMode::kTolerateCorruptedTailRecords;
     options.track_and_verify_wals_in_manifest = !salvage;
@@ -91,13 +111,10 @@ rocksdb::DBOptions database_options(RocksStore::Access access,
     options.max_open_files = -1;
     options.avoid_unnecessary_blocking_io = true;
     options.manifest_preallocation_size = manifest_preallocated_bytes;
-    options.keep_log_file_num = info_log_files_max;
-    options.max_log_file_size = info_log_bytes_max;
-    options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
     options.stats_dump_period_sec = 0;
     options.stats_persist_period_sec = 0;
     options.listeners.push_back(listener);
-    if (access != RocksStore::Access::read_write) options.info_log = std::make_shared<NoInfoLog>();
+    options.info_log = std::make_shared<Diary>(access);
     return options;
 }
 
@@ -131,6 +148,7 @@ struct RocksStore::State {
     std::unique_ptr<rocksdb::DB> database;
     std::vector<rocksdb::ColumnFamilyHandle*> columns;
     bool write_failed = false;
+    bool torn_tail = false;  ///< the write-ahead log ends in a torn write, which is left out
 
     State() = default;
     State(const State&) = delete;
@@ -160,6 +178,9 @@ struct RocksStore::State {
         options.create_if_missing = create;
         options.create_missing_column_families = create;
         options.error_if_exists = create;
+        // It would complain that the directory is not there yet.
+        if (create) options.info_log->SetInfoLogLevel(rocksdb::InfoLogLevel::NUM_INFO_LOG_LEVELS);
+        if (torn_tail) options.wal_recovery_mode = rocksdb::WALRecoveryMode::kPointInTimeRecovery;
         rocksdb::DB* opened = nullptr;
         const auto status =
             access == Access::read_write
@@ -185,8 +206,14 @@ Result<std::unique_ptr<RocksStore>> RocksStore::create(const std::filesystem::pa
 
 Result<std::unique_ptr<RocksStore>> RocksStore::open(const std::filesystem::path& directory,
                                                      Access access) {
+    TRY_VOID(guard_tables(directory));
     auto state = std::make_unique<State>();
-    const auto status = state->open(directory.native(), access, false);
+    auto status = state->open(directory.native(), access, false);
+    if (status.IsCorruption() && access != Access::salvage && ends_torn(directory)) {
+        state = std::make_unique<State>();
+        state->torn_tail = true;
+        status = state->open(directory.native(), access, false);
+    }
     if (!status.ok()) return store_error(status, "open " + directory.native());
     return std::unique_ptr<RocksStore>(new RocksStore(std::move(state)));
 }

@@ -9,29 +9,40 @@ namespace {
 
 class Surveyor {
   public:
-    Surveyor(const RocksStore& store, const LogMeta& meta, const std::optional<HeadSlot>& head_file)
+    Surveyor(const RocksStore& store, const LogMeta& meta, const std::optional<HeadSlot>& head_file,
+             const KnownAnchors& anchors, RecordVisitor visit)
         : store_(store),
           meta_(meta),
           head_file_(head_file),
-          result_(meta.lineage) {
+          anchors_(meta.lineage, anchors),
+          result_(meta.lineage),
+          visit_(std::move(visit)) {
         result_.heads.set_epoch(meta.epoch);
     }
 
     Survey run() {
         read_events();
+        for (const auto& [stream, track] : tracks_) result_.heads.add_stream(stream, track.end);
         // Behind damaged events the index has nothing to be compared with.
         if (result_.findings.empty()) read_streams();
         read_answers();
         compare_meta();
         compare_head_file();
+        result_.anchors = anchors_.finish(result_.heads.head().seq);
+        for (const Finding& finding : result_.anchors.findings)
+            add_finding(result_.findings, finding);
         return std::move(result_);
     }
 
   private:
+    /// What the events say of one stream.
+    struct Track {
+        StreamHead end;
+        std::vector<Seq> seqs;
+    };
+
     void find(std::string id, Seq seq, std::string detail) {
-        const bool known = std::any_of(result_.findings.begin(), result_.findings.end(),
-                                       [&](const Finding& finding) { return finding.id == id; });
-        if (!known) result_.findings.push_back({std::move(id), seq, std::move(detail)});
+        add_finding(result_.findings, {std::move(id), seq, std::move(detail)});
     }
 
     void find(const Error& error, Seq seq) { find(error.id(), seq, error.detail()); }
@@ -66,21 +77,27 @@ class Surveyor {
     }
 
     void accept(const Record& record) {
-        if (auto link = check_stream_link(record, result_.heads.stream(record.stream)); !link)
+        Track& track = tracks_[record.stream];
+        if (auto link = check_stream_link(record, track.end); !link)
             find(link.error(), record.seq);
         if (record.epoch > meta_.epoch)
             find("meta_differs", record.seq,
                  "event " + std::to_string(record.seq) + " is of epoch " +
                      std::to_string(record.epoch) + " and the log's own note says " +
                      std::to_string(meta_.epoch));
-        result_.heads.advance(record);
-        positions_[record.stream].push_back(record.seq);
+        result_.heads.set_end(record);
+        track.end = StreamHead{record.stream_seq, record.hash};
+        track.seqs.push_back(record.seq);
+        // Once something is wrong the log is not going to be used.
+        if (visit_ && result_.findings.empty() && !visit_(record)) visit_ = nullptr;
+        anchors_.see(record.seq, record.hash);
         if (head_file_ && record.seq == head_file_->seq) hash_at_head_file_ = record.hash;
     }
 
     /// The index must say exactly what the events say.
     void read_streams() {
         std::uint64_t entries = 0;
+        auto at = tracks_.cbegin();  // the index has the same order
         const auto read = store_.scan(Column::streams, {}, [&](ByteView key, ByteView value) {
             ++entries;
             const auto entry = decode_stream_entry(key, value);
@@ -88,10 +105,11 @@ class Surveyor {
                 find(entry.error(), 0);
                 return true;
             }
-            const auto found = positions_.find(entry->stream);
-            const bool right = found != positions_.end() && entry->stream_seq >= 1 &&
-                               entry->stream_seq <= found->second.size() &&
-                               found->second[entry->stream_seq - 1] == entry->seq;
+            while (at != tracks_.cend() && at->first < entry->stream) ++at;
+            const bool known = at != tracks_.cend() && at->first == entry->stream;
+            const bool right = known && entry->stream_seq >= 1 &&
+                               entry->stream_seq <= at->second.seqs.size() &&
+                               at->second.seqs[entry->stream_seq - 1] == entry->seq;
             if (!right)
                 find("index_damaged", entry->seq,
                      "the index of stream " + stream_text(entry->stream) + " is wrong at " +
@@ -154,19 +172,23 @@ class Surveyor {
     const RocksStore& store_;
     const LogMeta& meta_;
     const std::optional<HeadSlot>& head_file_;
+    AnchorCheck anchors_;
     Survey result_;
     ChainCheck chain_;
-    std::map<StreamId, std::vector<Seq>> positions_;
+    std::map<StreamId, Track> tracks_;
+    RecordVisitor visit_;
     Hash hash_at_head_file_;  ///< stays zero for position 0, as in the file
 };
 
 }  // namespace
 
-Result<Survey> survey(const RocksStore& store, const std::optional<HeadSlot>& head_file) {
+Result<Survey> survey(const RocksStore& store, const std::optional<HeadSlot>& head_file,
+                      const KnownAnchors& anchors, const ReadingBegins& begin) {
     TRY(const auto value, store.get(Column::meta, meta_key()));
     if (!value) return Error(Errc::corrupt, "meta_damaged", "the facts about the log are missing");
     TRY(const LogMeta meta, decode_meta(*value));
-    return Surveyor(store, meta, head_file).run();
+    RecordVisitor visit = begin ? begin(meta.lineage) : RecordVisitor();
+    return Surveyor(store, meta, head_file, anchors, std::move(visit)).run();
 }
 
 }  // namespace drover::eventlog

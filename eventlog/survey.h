@@ -4,19 +4,13 @@
 ///   events ─► chain ─► stream chains ─► stream index ─► answers ─► meta ─► head file
 #pragma once
 
+#include "eventlog/anchor_check.h"
 #include "eventlog/head_file.h"
 #include "eventlog/heads.h"
 #include "eventlog/rocksdb_layout.h"
 #include "eventlog/rocksdb_store.h"
 
 namespace drover::eventlog {
-
-/// Something that is not as it was written. A survey has at most one finding of each id: the first.
-struct Finding {
-    std::string id;      ///< stable: event_missing, chain_broken, log_shorter_than_head, …
-    Seq seq = 0;         ///< the first event that is affected
-    std::string detail;  ///< for people
-};
 
 struct Survey {
     explicit Survey(const Uuid& lineage)
@@ -26,12 +20,16 @@ struct Survey {
     std::uint64_t events = 0;  ///< readable ones, whole or not
     Seq first_seq = 0;         ///< 0 for an empty log
     std::uint64_t answers = 0;
+    AnchorReport anchors;
     std::vector<Finding> findings;
 };
 
 /// `head_file` is the slot read before the store was opened, so that it can only be behind.
-/// Errors: meta_damaged, log_unsupported, io; damage to anything else is a finding.
+/// Events are compared with `anchors` too. `begin` as in rocksdb_log.h. Errors: meta_damaged,
+/// log_unsupported, io; damage to anything else is a finding.
 [[nodiscard]] Result<Survey> survey(const RocksStore& store,
-                                    const std::optional<HeadSlot>& head_file);
+                                    const std::optional<HeadSlot>& head_file,
+                                    const KnownAnchors& anchors = {},
+                                    const ReadingBegins& begin = {});
 
 }  // namespace drover::eventlog

@@ -1,5 +1,6 @@
 #include "orchestrator/agent_sessions.h"
 
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mutation.h"
 #include "base/sha256.h"
@@ -29,13 +30,15 @@ Describe describe_wish(const Hello& hello) {
 }  // namespace
 
 AgentSessions::AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry,
-                             Random& random, const SessionTiming& timing, SteadyMillis started_ms)
+                             Random& random, const SessionTiming& timing, SteadyMillis started_ms,
+                             std::optional<Error> older_copy)
     : engine_(engine),
       dispatcher_(dispatcher),
       telemetry_(telemetry),
       random_(random),
       timing_(timing),
-      started_ms_(started_ms) {
+      started_ms_(started_ms),
+      older_copy_(std::move(older_copy)) {
     for (const auto& [id, entry] : engine.state().jobs) unsettled_.insert(id);
 }
 
@@ -65,7 +68,9 @@ void AgentSessions::received(ConnectionId id, const AgentMessage& message, const
         return;
     }
     presences_[peer->second.agent].last_seen_micros = now.wall_micros;
-    apply(id, peer->second.session.received(message, log_view(), now.steady_ms), now);
+    wire::LogView log = log_view();
+    if (std::holds_alternative<Hello>(message)) log.wants_world = wants_world(peer->second.agent);
+    apply(id, peer->second.session.received(message, log, now.steady_ms), now);
 }
 
 void AgentSessions::unreadable(ConnectionId id, const Error& why) {
@@ -80,6 +85,7 @@ void AgentSessions::closed(ConnectionId id, const Moment& now) {
 void AgentSessions::tick(const Moment& now) {
     now_ = now;
     tick_sessions(now);
+    if (older_copy_) return;
     for (const ConnectionId id : std::exchange(deferring_, {})) {
         const auto peer = peers_.find(id);
         if (peer == peers_.end()) continue;
@@ -102,6 +108,20 @@ void AgentSessions::tick_sessions(const Moment& now) {
         const auto still = peers_.find(id);
         if (still != peers_.end()) due_.emplace(still->second.session.next_tick(), id);
     }
+}
+
+void AgentSessions::announce(AnchorMade anchor) {
+    anchor_ = std::move(anchor);
+    for (const auto& [agent, there] : presences_)
+        if (there.connection) send_anchor(*there.connection);
+}
+
+void AgentSessions::send_anchor(ConnectionId id) {
+    const auto& hello = peers_.at(id).session.hello();
+    const bool keeps_anchors =
+        hello && std::find(hello->capabilities.begin(), hello->capabilities.end(),
+                           anchors_capability) != hello->capabilities.end();
+    if (anchor_ && keeps_anchors) outbox_.send.push_back({id, *anchor_});
 }
 
 void AgentSessions::send(const Send& send, const Moment& now) {
@@ -148,7 +168,8 @@ wire::LogView AgentSessions::log_view() const {
                 const auto hash = log.hash_at(seq);
                 if (!hash) return std::nullopt;
                 return *hash;
-            }};
+            },
+            engine_.state().resets};
 }
 
 void AgentSessions::apply(ConnectionId id, wire::OrchestratorStep step, const Moment& now) {
@@ -168,7 +189,9 @@ void AgentSessions::perform(ConnectionId id, const wire::OrchestratorStep& step,
         take_report(id, report);
         if (!peers_.contains(id)) return;  // that report closed it
     }
+    if (step.world) take_world(peer->second.agent, *step.world);
     if (step.close) {
+        if (step.is_older_copy) note_older_copy(peer->second.agent, *step.close);
         outbox_.close.push_back({id, *step.close});
         leave(id, now);
     }
@@ -190,6 +213,7 @@ bool AgentSessions::admit(ConnectionId id, const wire::OrchestratorStep& step, c
     }
     const bool is_bound = registry.agents.at(hello.agent).described.has_value();
     if (!is_bound) peers_.at(id).unbound = step;
+    DROVER_CRASH_POINT("session.admitted");
     if (!facts->empty()) describe(id, wish);
     return is_bound;
 }
@@ -235,6 +259,7 @@ void AgentSessions::bound(ConnectionId id, const Result<Answer>& answer) {
     if (peer == peers_.end()) return;
     const auto held = std::exchange(peer->second.unbound, std::nullopt);
     if (answer) {
+        DROVER_CRASH_POINT("session.described");
         if (held) perform(id, *held, now_);
         return;
     }
@@ -245,13 +270,16 @@ void AgentSessions::bound(ConnectionId id, const Result<Answer>& answer) {
 }
 
 void AgentSessions::welcome(ConnectionId id, const Hello& hello, const Moment& now) {
+    DROVER_CRASH_POINT("session.before_welcome");
     Presence& there = presences_[hello.agent];
     there.connection = id;
     there.address = peers_.at(id).address;
     there.last_seen_micros = now.wall_micros;
     log::info("agents", "connected", agent_context(hello.agent) + " address=" + there.address);
+    send_anchor(id);
     dispatcher_.agent_connected(hello.agent);
     for (const JobId& job : engine_.state().jobs_with(hello.agent)) reconcile_links(job, now);
+    DROVER_CRASH_POINT("session.welcomed");
 }
 
 bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) const {
@@ -262,9 +290,12 @@ bool AgentSessions::owns(const std::string& agent, const JobId& job, Side side) 
 }
 
 void AgentSessions::take_report(ConnectionId id, const Report& report) {
+    // The agent keeps it for the right log.
+    if (older_copy_) return;
     Peer& peer = peers_.at(id);
     const EffectId& effect = report.effect;
-    if (effect.lineage != engine_.state().lineage || !engine_.state().find(effect.job)) {
+    const JobEntry* entry = engine_.state().find(effect.job);
+    if (!entry || effect.lineage != entry->job.lineage) {
         // Of a log that is not ours: nobody will ever want it.
         log::warn("agents", "dropped a report about an unknown job", agent_context(peer.agent));
         ++stale_reports_;
@@ -278,12 +309,16 @@ void AgentSessions::take_report(ConnectionId id, const Report& report) {
                          "nothing was changed", "check which host holds this agent's certificate"));
         return;
     }
+    // Nobody can use it, and nobody knows that it is of no use: its agent keeps it. It takes none
+    // of the room for reports of other jobs.
+    if (engine_.state().find(effect.job)->illegal) return;
     if (peer.waiting.contains(report.report_id)) return;  // a repeat of one that is on its way
     if (peer.waiting.size() >= reports_waiting_max) {
         refuse(id, Error(Errc::unavailable, "too_many_reports", "too many reports wait",
                          "the agent keeps them", "none: the agent sends them again"));
         return;
     }
+    DROVER_CRASH_POINT("report.received");
     peer.waiting[report.report_id] = report;
     if (DROVER_MUTANT("report_acked_early"))
         apply(id, peer.session.acknowledge(report.report_id, now_.steady_ms), now_);
@@ -325,11 +360,12 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
                          "send a support bundle of the agent"));
         return;
     }
-    const bool is_quarantined =
-        answer && answer->rejected && answer->rejected->id == statemachine::rejection::quarantined;
-    if (!answer || is_quarantined) {
-        // Refused for now (volume full, quarantine): not acknowledged, so the agent keeps it, and
-        // submitted again at the next tick.
+    const bool is_held = answer && answer->rejected &&
+                         (answer->rejected->id == statemachine::rejection::quarantined ||
+                          answer->rejected->id == statemachine::rejection::job_reconciling);
+    if (!answer || is_held) {
+        // Refused for now (volume full, quarantine, after a restore): not acknowledged, so the
+        // agent keeps it, and submitted again at the next tick.
         defer(id, report_id);
         return;
     }
@@ -338,8 +374,10 @@ void AgentSessions::report_done(ConnectionId id, const Uuid& report_id,
         log::warn("agents", "a report is of no use: " + answer->rejected->detail,
                   agent_context(peer->second.agent));
     }
+    DROVER_CRASH_POINT("report.before_acknowledge");
     peer->second.waiting.erase(report_id);
     apply(id, peer->second.session.acknowledge(report_id, now_.steady_ms), now_);
+    DROVER_CRASH_POINT("report.acknowledged");
 }
 
 void AgentSessions::take_progress(const Peer& peer, const Progress& progress, const Moment& now) {
@@ -369,6 +407,7 @@ void AgentSessions::leave(ConnectionId id, const Moment& now) {
 }
 
 void AgentSessions::reconcile_links(const JobId& job, const Moment& now) {
+    if (older_copy_) return;
     const JobEntry* entry = engine_.state().find(job);
     unsettled_.erase(job);
     if (!entry || entry->illegal || !entry->job.exists) return;
@@ -392,6 +431,7 @@ bool AgentSessions::reconcile_side(const JobEntry& entry, Side side, const Momen
     command.command.command_id = random_.uuid();
     command.command.actor = "system";
     command.command.wish = statemachine::LinkChanged{side, is};
+    DROVER_CRASH_POINT("session.before_link_change");
     engine_.submit({std::move(command), Hash{}}, [](const Result<Answer>& answer) {
         // Level-triggered: whatever it was, the next tick compares again.
         if (!answer) log::debug("agents", "a link change waits: " + answer.error().text());

@@ -47,6 +47,7 @@ struct Presence {
     WallMicros last_seen_micros = 0;
     SteadyMillis lost_ms = 0;  ///< when the last connection ended, or droverd started
     std::string alarm;         ///< why it is refused, empty when well
+    std::vector<JobWorld> unknown_jobs;  ///< held there, and not in this log: it was restored
     SteadyMillis refused_until_ms = 0;
 };
 
@@ -65,7 +66,8 @@ struct SessionTiming {
 class AgentSessions {
   public:
     AgentSessions(Engine& engine, Dispatcher& dispatcher, Telemetry& telemetry, Random& random,
-                  const SessionTiming& timing, SteadyMillis started_ms);
+                  const SessionTiming& timing, SteadyMillis started_ms,
+                  std::optional<Error> older_copy = {});
 
     /// `agent` is the name in the verified certificate.
     void opened(ConnectionId id, const std::string& agent, const std::string& address,
@@ -76,6 +78,9 @@ class AgentSessions {
     void closed(ConnectionId id, const Moment& now);
     /// Heartbeats, dead peers, deferred reports, links. Call at least every second.
     void tick(const Moment& now);
+
+    /// The newest anchor, for every agent that is here or comes.
+    void announce(AnchorMade anchor);
 
     void send(const Send& send, const Moment& now);
     void withdraw(const Withdraw& withdraw, const Moment& now);
@@ -88,6 +93,11 @@ class AgentSessions {
     [[nodiscard]] bool is_connected(const std::string& agent) const;
     [[nodiscard]] const Presence* presence(const std::string& agent) const;
     [[nodiscard]] std::size_t connected_count() const;
+
+    /// An agent showed that it has obeyed more than this log holds, or another log: this one is an
+    /// older copy. From then on nothing is asked of anybody, no report is taken and no link becomes
+    /// a fact, until droverd is started on the right one.
+    [[nodiscard]] const std::optional<Error>& older_copy() const { return older_copy_; }
 
     /// Reports that were acknowledged without being of use.
     [[nodiscard]] std::uint64_t stale_reports() const { return stale_reports_; }
@@ -120,6 +130,11 @@ class AgentSessions {
     void submit_report(ConnectionId id, const Report& report);
     void report_done(ConnectionId id, const Uuid& report_id, const Result<Answer>& answer);
     void defer(ConnectionId id, const Uuid& report_id);
+    void take_world(const std::string& agent, const WorldFound& found);
+    void submit_world(const std::string& agent, const JobEntry& entry, const JobWorld& world);
+    [[nodiscard]] bool wants_world(const std::string& agent) const;
+    void send_anchor(ConnectionId id);
+    void note_older_copy(const std::string& agent, const Error& why);
     void take_progress(const Peer& peer, const Progress& progress, const Moment& now);
     void refuse(ConnectionId id, const Error& why);
     void leave(ConnectionId id, const Moment& now);
@@ -145,7 +160,9 @@ class AgentSessions {
     /// Jobs whose view of their agents may not be what is so. Every tick looks at them again; what
     /// can make another job such a one (an agent comes or goes, a fact of the job) adds it.
     std::set<JobId> unsettled_;
+    std::optional<AnchorMade> anchor_;
     Outbox outbox_;
+    std::optional<Error> older_copy_;
     std::uint64_t stale_reports_ = 0;
 };
 

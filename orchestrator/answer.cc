@@ -1,12 +1,12 @@
 #include "orchestrator/answer.h"
 
-#include "orchestrator/flat_fields.h"
+#include "history/flat_fields.h"
 
 namespace drover::orchestrator {
 
 Bytes encode_answer(const Answer& answer) {
     const statemachine::Rejected rejected = answer.rejected.value_or(statemachine::Rejected{});
-    FieldWriter out;
+    history::FieldWriter out;
     out.bytes(answer.job.view()).number(answer.first_seq).number(answer.event_count);
     out.number(answer.rejected ? 1 : 0);
     out.text(rejected.id).text(rejected.detail).text(rejected.next);
@@ -14,7 +14,7 @@ Bytes encode_answer(const Answer& answer) {
 }
 
 Result<Answer> decode_answer(ByteView bytes) {
-    FieldReader in(bytes);
+    history::FieldReader in(bytes);
     Answer answer;
     answer.job = in.fixed<JobId>();
     answer.first_seq = in.number();

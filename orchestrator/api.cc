@@ -62,6 +62,8 @@ void Api::handle(const HttpRequest& request, Respond respond) {
                   "the body may have " + std::to_string(route.body_bytes_max) + " bytes here",
                   "nothing was changed", "send less"))));
     }
+    const auto& older_copy = parts_.core.sessions().older_copy();
+    if (older_copy && request.method != "GET") return respond(render(problem_of(*older_copy)));
     Call call{request, *found, parts_.random.uuid(), Hash{}};
     if (const std::string_view key = request.header("idempotency-key"); !key.empty()) {
         const auto id = uuid_from_text(key);
@@ -111,12 +113,24 @@ void Api::dispatch(const Call& call, const Respond& respond) {
             return respond(finish(job_history(call)));
         case Endpoint::job_why:
             return respond(finish(job_why(call)));
+        case Endpoint::job_at:
+            return respond(finish(job_at(call)));
+        case Endpoint::job_diff:
+            return respond(finish(job_diff(call)));
+        case Endpoint::what_if:
+            return respond(finish(what_if(call)));
+        case Endpoint::job_compare:
+            return respond(finish(job_compare(call)));
         case Endpoint::events:
             return respond(finish(events(call)));
         case Endpoint::audit_verify:
-            return respond(finish(audit_verify()));
+            return audit_verify(respond);
+        case Endpoint::audit_anchor:
+            return respond(finish(audit_anchor()));
+        case Endpoint::audit_export:
+            return respond(finish(audit_export(call)));
         case Endpoint::replay_check:
-            return respond(finish(replay_check()));
+            return replay_check(respond);
         case Endpoint::support_bundle:
             return respond(finish(support_bundle()));
         case Endpoint::metrics:

@@ -11,10 +11,18 @@
 #include "orchestrator/http_routes.h"
 #include "orchestrator/problem.h"
 
+#include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
+namespace drover::eventlog {
+class LogAudit;
+}
+
 namespace drover::orchestrator {
+
+class Anchors;
 
 struct ApiParts {
     Core& core;
@@ -24,12 +32,20 @@ struct ApiParts {
     Hash api_token_hash;
     /// For the support bundle: the configuration, without secrets.
     std::map<std::string, std::string> settings = {};
+    /// For agents that enrol: verifies that a restored log may be obeyed. Empty: there is none.
+    std::string recovery_public_pem = {};
+    /// nullptr: none are kept (tests).
+    Anchors* anchors = nullptr;
+    /// Does a piece of long work after what waits now, on the same thread.
+    std::function<void(std::function<void()>)> later = [](const auto& work) { work(); };
 };
 
 class Api {
   public:
-    explicit Api(ApiParts parts)
-        : parts_(std::move(parts)) {}
+    explicit Api(ApiParts parts);
+    ~Api();
+    Api(const Api&) = delete;
+    Api& operator=(const Api&) = delete;
 
     /// What is known from the header alone: bytes that the body may have, or why the request is
     /// refused whatever its body is.
@@ -65,12 +81,30 @@ class Api {
     // api_system.cc
     [[nodiscard]] HttpResponse readyz() const;
     [[nodiscard]] Result<HttpResponse> events(const Call& call) const;
-    [[nodiscard]] Result<HttpResponse> audit_verify() const;
-    [[nodiscard]] Result<HttpResponse> replay_check() const;
     [[nodiscard]] Result<HttpResponse> support_bundle() const;
     [[nodiscard]] HttpResponse metrics() const;
 
+    // api_replay.cc
+    struct RunningCheck;
+    [[nodiscard]] Result<const JobEntry*> find_job(const std::string& name) const;
+    [[nodiscard]] Result<eventlog::Seq> point(const Call& call, const char* name,
+                                              const JobEntry& entry) const;
+    [[nodiscard]] Result<HttpResponse> job_at(const Call& call) const;
+    [[nodiscard]] Result<HttpResponse> job_diff(const Call& call) const;
+    [[nodiscard]] Result<HttpResponse> what_if(const Call& call) const;
+    [[nodiscard]] Result<HttpResponse> job_compare(const Call& call) const;
+    void replay_check(const Respond& respond);
+    void check_slice();
+
+    // api_audit.cc
+    void audit_verify(const Respond& respond);
+    void audit_slice(const std::shared_ptr<eventlog::LogAudit>& audit, const Respond& respond);
+    [[nodiscard]] Result<> anchor_now() const;
+    [[nodiscard]] Result<HttpResponse> audit_anchor() const;
+    [[nodiscard]] Result<HttpResponse> audit_export(const Call& call) const;
+
     ApiParts parts_;
+    std::unique_ptr<RunningCheck> check_;  ///< the one that runs, if any
 };
 
 }  // namespace drover::orchestrator

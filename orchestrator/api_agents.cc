@@ -1,9 +1,10 @@
 // Agents: tokens, enrolment, who is there.
+#include "base/crash_point.h"
 #include "base/sha256.h"
+#include "history/time_text.h"
 #include "orchestrator/api_call.h"
 #include "orchestrator/http_json.h"
 #include "orchestrator/job_json.h"
-#include "orchestrator/time_text.h"
 
 #include <boost/json/array.hpp>
 
@@ -19,10 +20,12 @@ void Api::create_token(const Call& call, const Respond& respond) {
     RegistryCommand command{.command_id = call.command_id,
                             .actor = api_actor,
                             .wish = CreateToken{request->agent, hash, request->ttl_s}};
+    DROVER_CRASH_POINT("enrolment.before_token");
     parts_.core.engine().submit(
         {std::move(command), call.digest},
         [this, respond, token, hash, agent = request->agent](const Result<Answer>& answer) {
             if (!answer) return respond(render(problem_of(answer.error())));
+            DROVER_CRASH_POINT("enrolment.token_durable");
             const TokenEntry& entry = parts_.core.state().registry.tokens.at(hash);
             respond(json_response({{"agent", agent},
                                    {"token", token},
@@ -48,14 +51,17 @@ void Api::enroll(const Call& call, const Respond& respond) {
     auto certificate =
         parts_.enrolment.issue(request->request_pem, request->agent, request->hosts, now);
     if (!certificate) return respond(render(problem_of(certificate.error())));
+    DROVER_CRASH_POINT("enrolment.before_token_use");
     parts_.core.engine().submit(
         {RegistryCommand{.command_id = call.command_id, .actor = actor, .wish = wish}, Hash{}},
         [this, respond, pem = std::move(*certificate)](const Result<Answer>& answer) {
             if (!answer) return respond(render(problem_of(answer.error())));
+            DROVER_CRASH_POINT("enrolment.token_used");
             respond(json_response(
                 {{"certificate_pem", pem},
                  {"authority_pem", parts_.enrolment.authority_pem()},
                  {"orchestrator_public_pem", parts_.enrolment.orchestrator_public_pem()},
+                 {"recovery_public_pem", parts_.recovery_public_pem},
                  {"lineage", uuid_text(parts_.core.state().lineage)}}));
         });
 }

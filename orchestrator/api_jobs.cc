@@ -167,6 +167,10 @@ HttpResponse Api::list_jobs() const {
             items.push_back(job_json(parts_.core, *entry, now));
         }
     }
+    // One whose plan is not legal has no name, and must be seen all the more.
+    for (const auto& [id, entry] : parts_.core.state().jobs) {
+        if (!entry.job.exists) items.push_back(job_json(parts_.core, entry, now));
+    }
     return json_response({{"items", std::move(items)}, {"as_of_seq", parts_.core.state().seq}});
 }
 

@@ -1,10 +1,8 @@
-// The system itself: ready, events, audit, replay, bundle, metrics.
-#include "eventlog/audit.h"
+// The system itself: ready, events, bundle, metrics.
+#include "history/time_text.h"
 #include "orchestrator/api_call.h"
 #include "orchestrator/job_json.h"
 #include "orchestrator/metrics.h"
-#include "orchestrator/time_text.h"
-#include "statemachine/evolve.h"
 
 #include <algorithm>
 
@@ -28,16 +26,6 @@ json::object head_json(const eventlog::EventLog& log) {
             {"lineage", uuid_text(head.lineage)}};
 }
 
-/// `live` as a rebuilt state says it should be; empty if they agree.
-std::string difference(const JobEntry& live, const JobEntry* rebuilt) {
-    if (!rebuilt) return "the log knows no such job";
-    if (live.illegal.has_value() != rebuilt->illegal.has_value()) return "one history is not legal";
-    const Hash live_digest = statemachine::digest_of(live.job);
-    const Hash log_digest = statemachine::digest_of(rebuilt->job);
-    if (live_digest == log_digest) return {};
-    return "live state " + live_digest.hex() + ", rebuilt " + log_digest.hex();
-}
-
 json::object bundle_history(const eventlog::EventLog& log, const JobEntry& entry) {
     const eventlog::StreamId stream{eventlog::StreamKind::job, entry.job.id};
     const eventlog::StreamSeq last = log.stream_head(stream).seq;
@@ -56,6 +44,8 @@ json::object bundle_history(const eventlog::EventLog& log, const JobEntry& entry
 }  // namespace
 
 HttpResponse Api::readyz() const {
+    if (const auto& older_copy = parts_.core.sessions().older_copy())
+        return render(problem_of(*older_copy));
     if (!parts_.core.engine().volume_full()) return json_response({{"status", "ok"}});
     return render(problem_of(Error(Errc::unavailable, "log_volume_full",
                                    "the event log's volume has too little free space",
@@ -100,47 +90,6 @@ Result<HttpResponse> Api::events(const Call& call) const {
     return response;
 }
 
-Result<HttpResponse> Api::audit_verify() const {
-    const eventlog::EventLog& log = parts_.core.engine().log();
-    TRY(const auto report, eventlog::verify(log));
-    json::array findings;
-    for (const eventlog::Finding& finding : report.findings) {
-        findings.push_back({{"id", finding.id}, {"seq", finding.seq}, {"detail", finding.detail}});
-    }
-    json::value first_bad = nullptr;
-    if (!findings.empty()) first_bad = findings.front();
-    return json_response({{"ok", report.whole()},
-                          {"events", report.events},
-                          {"streams", report.streams},
-                          {"head", head_json(log)},
-                          {"first_bad", std::move(first_bad)},
-                          {"findings", std::move(findings)}});
-}
-
-Result<HttpResponse> Api::replay_check() const {
-    const State& live = parts_.core.state();
-    TRY(const State rebuilt, replay(parts_.core.engine().log()));
-    json::array differences;
-    for (const auto& [id, entry] : live.jobs) {
-        const std::string detail = difference(entry, rebuilt.find(id));
-        if (detail.empty()) continue;
-        differences.push_back(
-            {{"job", entry.job.spec.name}, {"seq", live.seq}, {"detail", detail}});
-    }
-    if (rebuilt.jobs.size() != live.jobs.size()) {
-        differences.push_back(
-            {{"job", nullptr}, {"seq", live.seq}, {"detail", "the log has other jobs"}});
-    }
-    if (rebuilt.registry != live.registry) {
-        differences.push_back(
-            {{"job", nullptr}, {"seq", live.seq}, {"detail", "the agents' registry differs"}});
-    }
-    return json_response({{"ok", differences.empty()},
-                          {"jobs", live.jobs.size()},
-                          {"events", rebuilt.seq},
-                          {"differences", std::move(differences)}});
-}
-
 Result<HttpResponse> Api::support_bundle() const {
     const Core& core = parts_.core;
     const eventlog::EventLog& log = core.engine().log();
@@ -165,13 +114,13 @@ Result<HttpResponse> Api::support_bundle() const {
                           {"free_bytes", log.free_bytes()},
                           {"agents", std::move(agents)},
                           {"jobs", std::move(jobs)},
-                          {"metrics", metrics_text(core)}});
+                          {"metrics", metrics_text(core, parts_.anchors)}});
 }
 
 HttpResponse Api::metrics() const {
     HttpResponse response;
     response.content_type = "text/plain; version=0.0.4; charset=utf-8";
-    response.body = metrics_text(parts_.core);
+    response.body = metrics_text(parts_.core, parts_.anchors);
     return response;
 }
 

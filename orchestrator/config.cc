@@ -53,6 +53,12 @@ Setter bytes(std::uint64_t Config::*member) {
     };
 }
 
+Result<> set_anchor_file(const toml::node& value, Config& config) {
+    config.anchor_file = value.value_or(std::string());
+    if (config.anchor_file.is_absolute()) return {};
+    return invalid(value.source(), "anchor_file must be an absolute path");
+}
+
 Result<> read_table(const toml::table& table, const std::string& prefix,
                     const std::map<std::string, Setter>& setters, Config& config) {
     for (const auto& [key, value] : table) {
@@ -102,6 +108,7 @@ Result<Config> read_config(const std::filesystem::path& path) {
         {"listen.agents", address(&Config::agents)},
         {"log.reserve_bytes", bytes(&Config::reserve_bytes)},
         {"log.ballast_bytes", bytes(&Config::ballast_bytes)},
+        {"audit.anchor_file", set_anchor_file},
     };
     Config config;
     try {
@@ -116,7 +123,8 @@ std::map<std::string, std::string> settings_of(const Config& config) {
     return {{"listen.http", text_of(config.http)},
             {"listen.agents", text_of(config.agents)},
             {"log.reserve_bytes", std::to_string(config.reserve_bytes)},
-            {"log.ballast_bytes", std::to_string(config.ballast_bytes)}};
+            {"log.ballast_bytes", std::to_string(config.ballast_bytes)},
+            {"audit.anchor_file", config.anchor_file.string()}};
 }
 
 }  // namespace drover::orchestrator

@@ -7,6 +7,8 @@
 ///   [log]
 ///   reserve_bytes = 67108864           # commands are refused while the volume has less free
 ///   ballast_bytes = 268435456          # set aside so that a full volume can still be opened
+///   [audit]
+///   anchor_file = "/other/volume/anchors.jsonl"   # a second place for the anchors
 #pragma once
 
 #include "base/log.h"
@@ -32,6 +34,7 @@ struct Config {
     log::Level log_level = log::Level::info;
     std::uint64_t reserve_bytes = 64U << 20;
     std::uint64_t ballast_bytes = 256U << 20;
+    std::filesystem::path anchor_file;  ///< empty: none
 };
 
 /// "127.0.0.1:8443", "[::1]:8443". Errors: invalid (bad_listen_address).

@@ -12,6 +12,7 @@
 #include "orchestrator/telemetry.h"
 
 #include <memory>
+#include <optional>
 
 namespace drover::orchestrator {
 
@@ -21,14 +22,17 @@ struct CoreParts {
     TicketSigner sign;
     EngineOptions options;
     SessionTiming sessions = {};
+    std::optional<State> state = {};  ///< replay(log), from whoever knows it already
+    /// What an earlier start found out about this log, see AgentSessions::older_copy().
+    std::optional<Error> older_copy = {};
 };
 
 constexpr const char* software_version = "drover 0.1.0";
 
 class Core {
   public:
-    /// Replays the log and raises the epoch. Blocks. Errors: what replay or the log said: then
-    /// droverd does not start.
+    /// Replays the log, unless its state is given, and raises the epoch. Blocks. Errors: what replay
+    /// or the log said: then droverd does not start.
     [[nodiscard]] static Result<std::unique_ptr<Core>> start(CoreParts parts, const Moment& now);
 
     Core(const Core&) = delete;

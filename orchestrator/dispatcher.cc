@@ -1,5 +1,6 @@
 #include "orchestrator/dispatcher.h"
 
+#include "base/crash_point.h"
 #include "base/mutation.h"
 #include "schemas/codec.h"
 #include "statemachine/outstanding.h"
@@ -36,7 +37,10 @@ void Dispatcher::taken(const std::string& agent, const EffectId& effect) {
     const auto sent = connected_.find(agent);
     if (sent == connected_.end()) return;
     const auto found = sent->second.find(effect);
-    if (found != sent->second.end()) found->second.taken = true;
+    if (found == sent->second.end()) return;
+    DROVER_CRASH_POINT("dispatcher.before_taken");
+    found->second.taken = true;
+    DROVER_CRASH_POINT("dispatcher.taken");
 }
 
 Dispatcher::Told Dispatcher::told(const std::string& agent, const EffectId& effect) const {
@@ -98,7 +102,7 @@ void Dispatcher::withdraw_others(const JobEntry& entry, const std::set<EffectId>
         const auto connected = connected_.find(agent);
         if (connected == connected_.end()) continue;
         SentEffects& sent = connected->second;
-        auto it = sent.lower_bound(first_id_of(head.lineage, job));
+        auto it = sent.lower_bound(first_id_of(entry.job.lineage, job));
         while (it != sent.end() && it->first.job == job) {
             if (wanted.contains(it->first)) {
                 ++it;

@@ -9,7 +9,7 @@
 /// head if asked to, then send and withdraw, then submit the timers.
 #pragma once
 
-#include "orchestrator/state.h"
+#include "orchestrator/facts.h"
 #include "schemas/session.h"
 
 #include <functional>

@@ -1,12 +1,14 @@
 #include "orchestrator/engine.h"
 
 #include "base/assert.h"
+#include "base/crash_point.h"
 #include "base/log.h"
 #include "base/mutation.h"
 #include "orchestrator/engine_batch.h"
 #include "statemachine/codec.h"
 #include "statemachine/evolve.h"
 #include "statemachine/outstanding.h"
+#include "statemachine/state_digest.h"
 
 #include <algorithm>
 #include <utility>
@@ -17,6 +19,8 @@ namespace {
 
 /// More than any one command makes; a bound so that a batch always fits an append.
 constexpr std::size_t events_per_command_max = 64;
+/// With the state digest that may follow them.
+constexpr std::size_t appended_per_command_max = events_per_command_max + 1;
 
 constexpr const char* nothing_changed = "nothing was changed";
 
@@ -88,10 +92,20 @@ Result<> evolve_scratch(statemachine::Job& job, const std::vector<statemachine::
     return {};
 }
 
-/// Holds its disks: not at its end, or its clean-up is not done.
+/// Of the state that the last `added` events led to, if one of them is a digest_every-th.
+std::optional<StateDigest> digest_due(const statemachine::Job& job, std::size_t added) {
+    constexpr std::uint32_t every = statemachine::digest_every;
+    if (job.version / every == (job.version - added) / every) return std::nullopt;
+    const auto digest = statemachine::state_digest(job, statemachine::digest_version);
+    DROVER_ASSERT(digest.has_value());
+    return StateDigest{job.id, job.version, statemachine::digest_version, *digest};
+}
+
+/// Holds its disks: not at its end, or its clean-up is not done, or only withheld for now.
 bool holds_disks(const statemachine::Job& job) {
-    return job.exists &&
-           (!statemachine::is_final(job.phase) || !statemachine::outstanding(job).empty());
+    const bool is_withheld = job.reconciling || job.quarantined;
+    return job.exists && (!statemachine::is_final(job.phase) || is_withheld ||
+                          !statemachine::outstanding(job).empty());
 }
 
 /// The disk that both jobs want, or an empty string.
@@ -115,6 +129,19 @@ Result<> check_shares_no_disk(const JobSpec& spec, const statemachine::Job& othe
     return Error(Errc::conflict, "disk_in_other_job",
                  "disk " + printable(disk, 200) + " belongs to job " + other.spec.name,
                  nothing_changed, "end that job first, or leave the disk out");
+}
+
+Result<> check_legal(const JobEntry& entry) {
+    if (!entry.illegal) return {};
+    return Error(Errc::conflict, "job_history_not_legal", entry.illegal->detail(),
+                 entry.illegal->kept(), entry.illegal->next());
+}
+
+Result<> check_version(const JobCommand& wanted, const statemachine::Job& job) {
+    if (!wanted.expected_version || *wanted.expected_version == job.version) return {};
+    return Error(Errc::conflict, "version_mismatch",
+                 "the job is at version " + std::to_string(job.version), nothing_changed,
+                 "read the job again and decide anew");
 }
 
 /// Whether `wish` may be decided otherwise because of `fact`.
@@ -169,7 +196,7 @@ Result<> Engine::step(WallMicros now) {
     batch.next_seq = log_.head().seq + 1;
     std::size_t taken = 0;
     while (!queue_.empty() && taken++ < commands_per_step_max &&
-           batch.events + events_per_command_max <= eventlog::events_per_append_max) {
+           batch.events + appended_per_command_max <= eventlog::events_per_append_max) {
         Pending pending = std::move(queue_.front());
         queue_.pop_front();
         ++counters_.commands;
@@ -179,6 +206,7 @@ Result<> Engine::step(WallMicros now) {
     const bool answers_early = DROVER_MUTANT("answer_before_append");
     if (!answers_early) TRY_VOID(commit(batch));
     for (auto& [completion, outcome] : batch.outcomes) completion(outcome);
+    DROVER_CRASH_POINT("engine.answered");
     if (answers_early) TRY_VOID(commit(batch));
     return {};
 }
@@ -259,8 +287,8 @@ Result<> Engine::check_deletable(const Batch& batch, const statemachine::Job& jo
         if (other.id == job.id || !holds_disks(other)) return {};
         return check_shares_no_disk(targets, other);
     };
-    for (const auto& [id, entry] : state_.jobs) {
-        if (!batch.jobs.contains(id)) TRY_VOID(check(entry.job));
+    for (const JobId& id : state_.jobs_with(targets.target_agent)) {
+        if (!batch.jobs.contains(id)) TRY_VOID(check(state_.jobs.at(id).job));
     }
     for (const auto& [id, other] : batch.jobs) TRY_VOID(check(other));
     return {};
@@ -269,10 +297,7 @@ Result<> Engine::check_deletable(const Batch& batch, const statemachine::Job& jo
 Result<Answer> Engine::decide_job(Batch& batch, const JobCommand& wanted, const Hash& digest) {
     TRY(const JobId id, resolve(batch, wanted));
     const JobEntry* entry = state_.find(id);
-    if (entry && entry->illegal) {
-        return Error(Errc::conflict, "job_history_not_legal", entry->illegal->detail(),
-                     entry->illegal->kept(), entry->illegal->next());
-    }
+    if (entry) TRY_VOID(check_legal(*entry));
     statemachine::Job job;
     if (const auto scratch = batch.jobs.find(id); scratch != batch.jobs.end()) {
         job = scratch->second;
@@ -282,11 +307,7 @@ Result<Answer> Engine::decide_job(Batch& batch, const JobCommand& wanted, const 
         job.id = id;
         job.lineage = state_.lineage;
     }
-    if (wanted.expected_version && *wanted.expected_version != job.version) {
-        return Error(Errc::conflict, "version_mismatch",
-                     "the job is at version " + std::to_string(job.version), nothing_changed,
-                     "read the job again and decide anew");
-    }
+    TRY_VOID(check_version(wanted, job));
     if (std::holds_alternative<statemachine::DeleteData>(wanted.command.wish)) {
         TRY_VOID(check_deletable(batch, job));
     }
@@ -311,10 +332,12 @@ Result<Answer> Engine::decide_job(Batch& batch, const JobCommand& wanted, const 
                    "job=" + uuid_text(id) + " error=" + evolved.error().text());
         return evolved.error();
     }
+    const auto state = digest_due(job, events.size());
     if (!job.spec.name.empty()) batch.names[job.spec.name] = id;
     batch.jobs[id] = std::move(job);
     batch.append(log_, {eventlog::StreamKind::job, id}, std::move(encoded),
                  wanted.command.command_id, digest, answer);
+    if (state) batch.append_digest(log_, *state, wanted.command.command_id);
     return answer;
 }
 
@@ -339,11 +362,9 @@ Result<Answer> Engine::decide_registry(Batch& batch, const RegistryCommand& want
     if (facts.empty()) return answer;
     DROVER_ASSERT(facts.size() == 1);
     const SystemFact& fact = facts.front();
-    eventlog::NewEvent event;
-    event.kind = static_cast<std::uint16_t>(kind_of(fact));
+    eventlog::NewEvent event = new_event(fact);
     event.command_id = wanted.command_id;
     event.actor = wanted.actor;
-    event.payload = encode_fact(fact);
     if (event.payload.size() > eventlog::payload_bytes_max) {
         return Error(Errc::invalid, "event_too_large", "the fact is too large", nothing_changed);
     }
@@ -373,7 +394,9 @@ std::vector<statemachine::Event> Engine::rejection_events(const statemachine::Jo
 
 Result<> Engine::commit(Batch& batch) {
     if (batch.appends.empty()) return {};
+    DROVER_CRASH_POINT("engine.before_append");
     auto result = log_.append(batch.appends, epoch_, batch.now);
+    DROVER_CRASH_POINT("engine.appended");
     if (result.outcome == eventlog::AppendOutcome::indeterminate &&
         DROVER_MUTANT("unclear_append_ignored"))
         result.outcome = eventlog::AppendOutcome::invalid;
@@ -393,6 +416,7 @@ Result<> Engine::commit(Batch& batch) {
     DROVER_ASSERT(result.records.size() == batch.events);
     ++counters_.appends;
     for (const eventlog::Record& record : result.records) TRY_VOID(publish(record));
+    DROVER_CRASH_POINT("engine.published");
     return {};
 }
 
@@ -408,12 +432,12 @@ Result<> Engine::state_fact(const SystemFact& fact, WallMicros now) {
     eventlog::Append append;
     append.stream = stream_of(fact);
     append.expected_stream_seq = log_.stream_head(append.stream).seq;
-    eventlog::NewEvent event;
-    event.kind = static_cast<std::uint16_t>(kind_of(fact));
+    eventlog::NewEvent event = new_event(fact);
     event.actor = "system";
-    event.payload = encode_fact(fact);
     append.events.push_back(std::move(event));
+    DROVER_CRASH_POINT("engine.before_own_fact");
     const auto result = log_.append({&append, 1}, epoch_, now);
+    DROVER_CRASH_POINT("engine.own_fact_appended");
     if (result.outcome != eventlog::AppendOutcome::ok) return result.error;
     for (const eventlog::Record& record : result.records) TRY_VOID(publish(record));
     return {};
@@ -425,7 +449,14 @@ Result<statemachine::Decision> Engine::dry_run(const JobCommand& command, WallMi
     statemachine::Job job;
     job.id = id;
     job.lineage = state_.lineage;
-    if (const JobEntry* entry = state_.find(id)) job = entry->job;
+    if (const JobEntry* entry = state_.find(id)) {
+        TRY_VOID(check_legal(*entry));
+        job = entry->job;
+    }
+    TRY_VOID(check_version(command, job));
+    if (std::holds_alternative<statemachine::DeleteData>(command.command.wish)) {
+        TRY_VOID(check_deletable(empty, job));
+    }
     return statemachine::decide(job, command.command, {now, random_.uuid()});
 }
 

@@ -11,7 +11,7 @@
 
 #include "base/random.h"
 #include "orchestrator/answer.h"
-#include "orchestrator/state.h"
+#include "orchestrator/facts.h"
 #include "statemachine/decide.h"
 
 #include <deque>

@@ -53,6 +53,17 @@ struct Engine::Batch {
         }
         appends.push_back(std::move(append));
     }
+
+    /// The state that the events just added lead to; no part of any answer.
+    void append_digest(const eventlog::EventLog& log, const StateDigest& state,
+                       const Uuid& command_id) {
+        eventlog::NewEvent event = new_event(state);
+        event.command_id = command_id;
+        event.actor = "system";
+        event.cause = next_seq - 1;
+        Answer of_nobody;
+        append(log, stream_of(state), {std::move(event)}, command_id, Hash{}, of_nobody);
+    }
 };
 
 }  // namespace drover::orchestrator

@@ -52,6 +52,7 @@ struct ActionFields {
     std::string acknowledged_loss;
     std::string confirm;
     std::string how;
+    statemachine::Serving serving = statemachine::Serving::neither;
     std::optional<Limits> limits;
     bool dry_run = false;
 };
@@ -71,6 +72,14 @@ statemachine::RollbackMode read_mode(JsonReader& in) {
     return statemachine::RollbackMode::discard;
 }
 
+statemachine::Serving read_serving(JsonReader& in) {
+    const std::string serving = in.text("as").value_or("neither");
+    if (serving == "target") return statemachine::Serving::target;
+    if (serving == "source") return statemachine::Serving::source;
+    if (serving != "neither") in.fail("as", "must be target, source or neither");
+    return statemachine::Serving::neither;
+}
+
 ActionFields read_fields(JsonReader& in) {
     ActionFields fields;
     fields.reason = in.text("reason").value_or("");
@@ -82,6 +91,7 @@ ActionFields read_fields(JsonReader& in) {
     fields.acknowledged_loss = in.text("acknowledged_loss").value_or("");
     fields.confirm = in.text("confirm").value_or("");
     fields.how = in.text("how").value_or("");
+    fields.serving = read_serving(in);
     fields.limits = read_limits(in);
     fields.dry_run = in.flag("dry_run").value_or(false);
     return fields;
@@ -127,6 +137,11 @@ struct FillIn {
     void operator()(statemachine::Commit& wish) const { wish.confirm = fields.confirm; }
 
     void operator()(statemachine::DeleteData& wish) const { wish.confirm = fields.confirm; }
+
+    void operator()(statemachine::Resolve& wish) const {
+        wish.serving = fields.serving;
+        wish.confirm = fields.confirm;
+    }
 
     void operator()(statemachine::ConfirmTargetStopped& wish) const { wish.how = fields.how; }
 };

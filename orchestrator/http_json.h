@@ -1,7 +1,7 @@
 /// Request bodies as values of the domain. Pure; every rule about a field is in one place.
 #pragma once
 
-#include "orchestrator/registry.h"
+#include "orchestrator/facts.h"
 #include "statemachine/command.h"
 
 #include <string>

@@ -34,6 +34,14 @@ struct EventPage {
 /// stream can grow and none can lose an event.
 using EventSource = std::function<Result<EventPage>(eventlog::Seq seq)>;
 
+struct BodyPart {
+    std::string text;
+    bool is_last = false;
+};
+
+/// Makes the next part of a body that is too large for memory.
+using BodySource = std::function<Result<BodyPart>()>;
+
 struct HttpResponse {
     unsigned status = 200;
     std::string content_type = "application/json";
@@ -42,6 +50,9 @@ struct HttpResponse {
     /// Set for a stream of events: the body follows from here, page by page, from `stream_from` on.
     EventSource stream;
     eventlog::Seq stream_from = 1;
+    /// Set for a large body: these parts in place of `body`. After an error the connection is
+    /// broken off, so that nobody takes what came for the whole.
+    BodySource parts;
 };
 
 /// Called exactly once, perhaps before the handler returns, perhaps after the next group commit.

@@ -178,6 +178,10 @@ class Connection {
             const bool kept = co_await stream_events(std::move(response));
             co_return kept;
         }
+        if (response.parts) {
+            const bool kept = co_await send_parts(std::move(response));
+            co_return kept;
+        }
         const bool kept = co_await write(std::move(response), keep_alive);
         co_return kept;
     }
@@ -245,6 +249,12 @@ class Connection {
             co_return kept;
         }
         const Counted counted(shared_->streams);
+        const bool begun = co_await begin_chunks(response);
+        if (begun) co_await follow(std::move(response.stream), response.stream_from);
+        co_return false;
+    }
+
+    awaitable<bool> begin_chunks(const HttpResponse& response) {
         http::response<http::empty_body> message;
         set_fields(response, false, message);
         message.chunked(true);
@@ -252,8 +262,47 @@ class Connection {
         error_code error;
         expire_after(write_timeout);
         co_await http::async_write_header(stream_, serializer, to(error));
-        if (!error) co_await follow(std::move(response.stream), response.stream_from);
+        co_return !error;
+    }
+
+    /// Part after part; everybody else has a turn while one is on its way.
+    awaitable<bool> send_parts(HttpResponse response) {
+        auto part = response.parts();
+        if (!part) {
+            const bool kept = co_await write(render(problem_of(part.error())), false);
+            co_return kept;
+        }
+        const bool begun = co_await begin_chunks(response);
+        if (!begun) co_return false;
+        error_code error;
+        while (!shared_->stopped) {
+            expire_after(write_timeout);
+            if (!part->text.empty()) {
+                const auto chunk = http::make_chunk(asio::buffer(part->text));
+                co_await asio::async_write(stream_, chunk, to(error));
+            } else {
+                co_await asio::post(stream_.get_executor(), asio::use_awaitable);
+            }
+            if (error) break;
+            if (part->is_last) {
+                const auto end = http::make_chunk_last();
+                co_await asio::async_write(stream_, end, to(error));
+                break;
+            }
+            part = response.parts();
+            if (!part) {
+                log::error("http", "a body is broken off: " + part.error().text());
+                close_hard();
+                break;
+            }
+        }
         co_return false;
+    }
+
+    /// Without a last chunk and without a TLS farewell: nobody can take this for the end.
+    void close_hard() {
+        error_code ignored;
+        beast::get_lowest_layer(stream_).socket().close(ignored);
     }
 
     /// Page after page; a comment when there was nothing for a while, so that both ends and

@@ -1,13 +1,13 @@
 #include "orchestrator/job_json.h"
 
-#include "base/assert.h"
-#include "orchestrator/time_text.h"
-#include "statemachine/codec.h"
+#include "history/job_view.h"
+#include "history/time_text.h"
+#include "orchestrator/quarantine_json.h"
 #include "statemachine/outstanding.h"
+#include "statemachine/reconcile.h"
 
 #include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 
 namespace drover::orchestrator {
 
@@ -16,101 +16,6 @@ namespace json = boost::json;
 namespace {
 
 using statemachine::Job;
-
-json::value time_or_null(WallMicros micros) {
-    if (micros == 0) return nullptr;
-    return json::value(rfc3339(micros));
-}
-
-json::value hex_or_null(const Hash& hash) {
-    if (hash.is_zero()) return nullptr;
-    return json::value(hash.hex());
-}
-
-json::array texts_json(const std::vector<std::string>& texts) {
-    json::array out;
-    for (const std::string& text : texts) out.emplace_back(text);
-    return out;
-}
-
-json::string_view to_json(std::string_view text) {
-    return {text.data(), text.size()};
-}
-
-json::array disks_json(const Job& job) {
-    json::array out;
-    const auto& checked = job.preflight.at(static_cast<std::size_t>(Side::source));
-    for (std::size_t i = 0; i < job.spec.disks.size(); ++i) {
-        const DiskPair& pair = job.spec.disks[i];
-        json::object disk{{"source", pair.source}, {"target", pair.target}};
-        if (checked && i < checked->disks.size()) {
-            disk["size_bytes"] = checked->disks[i].size_bytes;
-            disk["tracker"] = checked->disks[i].tracker;
-        }
-        out.push_back(std::move(disk));
-    }
-    return out;
-}
-
-json::array findings_json(const Job& job) {
-    json::array out;
-    for (const Side side : {Side::source, Side::target}) {
-        const auto& checked = job.preflight.at(static_cast<std::size_t>(side));
-        if (!checked) continue;
-        for (const Finding& finding : checked->findings) {
-            out.push_back({{"side", to_json(name_of(side))},
-                           {"severity", to_json(name_of(finding.severity))},
-                           {"id", finding.id},
-                           {"object", finding.object},
-                           {"detail", finding.detail},
-                           {"next", finding.next}});
-        }
-    }
-    return out;
-}
-
-json::value parked_json(const Job& job) {
-    if (!job.parked) return nullptr;
-    const Error& error = job.parked->error;
-    return json::object{{"step", to_json(name_of(job.parked->step))},
-                        {"id", error.id()},
-                        {"detail", error.detail()},
-                        {"kept", error.kept()},
-                        {"next", error.next()},
-                        {"since", time_or_null(job.parked->since_micros)}};
-}
-
-json::value fence_json(const Job& job) {
-    if (!job.fence) return nullptr;
-    return json::object{{"token", uuid_text(job.fence->token)},
-                        {"tracker_seq", job.fence->tracker_seq},
-                        {"fenced_at", time_or_null(job.fence->fenced_micros)}};
-}
-
-json::value rollback_json(const Job& job) {
-    if (!job.rollback) return nullptr;
-    const bool is_keep = job.rollback->mode == statemachine::RollbackMode::keep;
-    return json::object{{"mode", is_keep ? "keep" : "discard"},
-                        {"by", job.rollback->by},
-                        {"cause", job.rollback->cause},
-                        {"acknowledged_loss", job.rollback->acknowledged_loss}};
-}
-
-json::array proof_json(const Job& job) {
-    json::array out;
-    for (const DiskProof& proof : job.proof) {
-        out.push_back({{"source_root", proof.source_root.hex()},
-                       {"target_root", proof.target_root.hex()},
-                       {"bytes", proof.bytes}});
-    }
-    return out;
-}
-
-json::object hooks_json(const Job& job) {
-    json::object out;
-    for (const auto& [step, hook] : job.spec.hooks) out[to_json(name_of(step))] = hook;
-    return out;
-}
 
 json::object sample_json(const ProgressSample& sample) {
     const Progress& progress = sample.progress;
@@ -132,6 +37,11 @@ json::object sample_json(const ProgressSample& sample) {
             {"rate_bytes_per_s", progress.rate_bytes_per_s},
             {"bytes_written_since_activation", progress.bytes_written_since_activation},
             {"detail", progress.detail},
+            {"bytes_unverified", progress.bytes_unverified},
+            {"bytes_read_back", progress.bytes_read_back},
+            {"bytes_differed", progress.bytes_differed},
+            {"walk_rounds", progress.walk_rounds},
+            {"walk_alarms", progress.walk_alarms},
             {"received_at", rfc3339(sample.received_micros)}};
 }
 
@@ -143,50 +53,6 @@ json::object progress_json(const Telemetry& telemetry, const JobId& job) {
         }
     }
     return out;
-}
-
-json::array waiting_json(const Job& job) {
-    json::array out;
-    for (const statemachine::Waiting& waiting : statemachine::waiting_for(job)) {
-        out.push_back({{"on", waiting.on_whom},
-                       {"for", waiting.for_what},
-                       {"since", time_or_null(waiting.since_micros)},
-                       {"deadline", time_or_null(waiting.deadline_micros)}});
-    }
-    return out;
-}
-
-void add_actions(const JobEntry& entry, WallMicros now, json::object& out) {
-    json::array allowed;
-    json::array why_not;
-    if (!entry.illegal) {
-        for (const auto& verdict : statemachine::allowed_actions(entry.job, now)) {
-            if (!verdict.why_not) {
-                allowed.emplace_back(verdict.action);
-                continue;
-            }
-            why_not.push_back({{"action", verdict.action},
-                               {"id", verdict.why_not->id},
-                               {"detail", verdict.why_not->detail},
-                               {"next", verdict.why_not->next}});
-        }
-    }
-    out["allowed_actions"] = std::move(allowed);
-    out["why_not"] = std::move(why_not);
-}
-
-void add_cutover(const Job& job, json::object& out) {
-    out["run"] = job.run;
-    out["armed_at"] = job.armed ? time_or_null(job.armed->at_micros) : json::value(nullptr);
-    out["outage_deadline"] = time_or_null(job.outage_deadline_micros);
-    out["hold_deadline"] = time_or_null(job.hold_deadline_micros);
-    out["decision_overdue"] = job.decision_overdue;
-    out["activated_at"] = time_or_null(job.activated_micros);
-    out["target_took_writes"] = job.target_took_writes;
-    out["target_bytes_written"] = job.target_bytes_written;
-    out["proof"] = proof_json(job);
-    out["fence"] = fence_json(job);
-    out["rollback"] = rollback_json(job);
 }
 
 json::object effect_json(const Core& core, const Effect& effect) {
@@ -201,41 +67,40 @@ json::object effect_json(const Core& core, const Effect& effect) {
     return out;
 }
 
-json::object fact_data(const SystemFact& fact) {
-    if (const auto* started = std::get_if<OrchestratorStarted>(&fact)) {
-        return {{"epoch", started->epoch}, {"software", started->software}};
-    }
-    if (const auto* token = std::get_if<AgentTokenCreated>(&fact)) {
-        return {{"agent", token->agent}, {"expires", rfc3339(token->expires_micros)}};
-    }
-    if (const auto* enrolled = std::get_if<AgentEnrolled>(&fact)) {
-        return {{"agent", enrolled->agent}, {"hosts", texts_json(enrolled->hosts)}};
-    }
-    const auto& described = std::get<AgentDescribed>(fact);
-    return {{"agent", described.agent},
-            {"incarnation", uuid_text(described.incarnation)},
-            {"host_identity", described.host_identity},
-            {"software", described.software},
-            {"roles", texts_json(described.roles)},
-            {"capabilities", texts_json(described.capabilities)}};
+json::object world_json(const JobWorld& world) {
+    json::object out{{"job", uuid_text(world.job)},
+                     {"name", world.job_name},
+                     {"side", to_json(name_of(world.side))},
+                     {"last_seq", world.last_seq},
+                     {"busy", world.busy},
+                     {"closed", world.closed},
+                     {"fence", nullptr},
+                     {"handover", to_json(name_of(world.handover))},
+                     {"handover_token", nullptr},
+                     {"breached", world.breached}};
+    if (!world.fence.is_zero()) out["fence"] = world.fence.hex();
+    if (!world.handover_token.is_zero()) out["handover_token"] = world.handover_token.hex();
+    return out;
 }
 
-json::object data_of(const Fact& fact) {
-    if (const auto* system = std::get_if<SystemFact>(&fact)) return fact_data(*system);
-    json::error_code error;
-    json::value parsed =
-        json::parse(statemachine::event_json(std::get<statemachine::Event>(fact)), error);
-    DROVER_ASSERT(!error && parsed.is_object());
-    parsed.get_object().erase("event");
-    return std::move(parsed.get_object());
+json::value reconciling_json(const Job& job) {
+    if (!job.reconciling) return nullptr;
+    json::object out{{"since", time_or_null(job.reconciling->since_micros)},
+                     {"log_knows_seq", job.reconciling->old_head_seq}};
+    for (const Side side : {Side::source, Side::target}) {
+        const auto& world = job.reconciling->worlds.at(static_cast<std::size_t>(side));
+        out[to_json(name_of(side))] = world ? json::value(world_json(*world)) : json::value();
+    }
+    json::array found;
+    for (const statemachine::Difference& difference : statemachine::differences(job))
+        found.push_back({{"side", to_json(name_of(difference.side))},
+                         {"id", difference.id},
+                         {"detail", difference.detail}});
+    out["differences"] = std::move(found);
+    return out;
 }
 
 }  // namespace
-
-std::string_view name_of(const Fact& fact) {
-    if (const auto* system = std::get_if<SystemFact>(&fact)) return name_of(kind_of(*system));
-    return statemachine::name_of(kind_of(std::get<statemachine::Event>(fact)));
-}
 
 std::vector<std::string> allowed_names(const Job& job, WallMicros now) {
     std::vector<std::string> names;
@@ -247,92 +112,37 @@ std::vector<std::string> allowed_names(const Job& job, WallMicros now) {
 
 json::object job_json(const Core& core, const JobEntry& entry, WallMicros now) {
     const Job& job = entry.job;
-    json::object out{{"name", job.spec.name},
-                     {"id", uuid_text(job.id)},
-                     {"phase", to_json(statemachine::name_of(job.phase))},
-                     {"phase_since", time_or_null(job.phase_since_micros)},
-                     {"data_state", to_json(name_of(job.data_state))},
-                     {"data_state_since", time_or_null(job.data_state_since_micros)},
-                     {"backlog_bytes", job.backlog_bytes},
-                     {"paused", job.paused},
-                     {"parked", parked_json(job)},
-                     {"quarantined", job.quarantined.has_value() || entry.illegal.has_value()},
-                     {"version", job.version},
-                     {"plan_hash", hex_or_null(job.plan_hash)},
-                     {"created_at", time_or_null(job.created_micros)},
-                     {"source_agent", job.spec.source_agent},
-                     {"target_agent", job.spec.target_agent},
-                     {"disks", disks_json(job)},
-                     {"findings", findings_json(job)},
-                     {"hooks", hooks_json(job)},
-                     {"outage_max_s", job.spec.outage_max_s},
-                     {"hold_s", job.spec.hold_s},
-                     {"backlog_bytes_max", job.spec.backlog_bytes_max}};
-    if (job.quarantined) out["quarantine_reason"] = *job.quarantined;
-    if (entry.illegal) out["quarantine_reason"] = entry.illegal->text();
-    out["limits"] = json::object{{"rate_bytes_per_s", job.limits.rate_bytes_per_s}};
-    add_cutover(job, out);
+    json::object out = job_state_json(entry, now);
+    // Without a legal plan there is no name; the id finds it as well.
+    if (job.spec.name.empty()) out["name"] = uuid_text(job.id);
+    out["quarantine"] = quarantine_json(core, entry);
     const AgentSessions& sessions = core.sessions();
     out["agents"] = json::object{
         {"source", json::object{{"connected", sessions.is_connected(job.spec.source_agent)}}},
         {"target", json::object{{"connected", sessions.is_connected(job.spec.target_agent)}}}};
     out["progress"] = progress_json(core.telemetry(), job.id);
-    add_actions(entry, now, out);
-    out["waiting_for"] = entry.illegal ? json::array() : waiting_json(job);
+    out["reconciling"] = reconciling_json(job);
     out["as_of_seq"] = core.state().seq;
     return out;
 }
 
 json::object why_json(const Core& core, const JobEntry& entry, WallMicros now) {
     const Job& job = entry.job;
-    json::object out{{"job", job.spec.name}, {"phase", to_json(statemachine::name_of(job.phase))}};
+    const std::string name = job.spec.name.empty() ? uuid_text(job.id) : job.spec.name;
+    json::object out{{"job", name}, {"phase", to_json(statemachine::name_of(job.phase))}};
     json::array outstanding;
     if (!entry.illegal) {
         for (const Effect& effect : statemachine::outstanding(job)) {
             outstanding.push_back(effect_json(core, effect));
         }
     }
-    out["waiting_for"] = entry.illegal ? json::array() : waiting_json(job);
+    out["quarantine"] = quarantine_json(core, entry);
+    out["waiting_for"] = waiting_json(entry);
     out["outstanding"] = std::move(outstanding);
     out["parked"] = parked_json(job);
-    out["last_rejection"] = nullptr;
-    if (entry.last_rejection) {
-        const LastRejection& last = *entry.last_rejection;
-        out["last_rejection"] =
-            json::object{{"seq", last.seq},        {"time", rfc3339(last.wall_micros)},
-                         {"by", last.rejected.by}, {"action", last.rejected.action},
-                         {"id", last.rejected.id}, {"detail", last.rejected.detail}};
-    }
+    out["last_rejection"] = rejection_json(entry);
     add_actions(entry, now, out);
     out["as_of_seq"] = core.state().seq;
-    return out;
-}
-
-json::object record_json(const eventlog::Record& record, const Fact& fact) {
-    json::object out{{"seq", record.seq},
-                     {"stream_seq", record.stream_seq},
-                     {"time", rfc3339(record.wall_micros)},
-                     {"event", to_json(name_of(fact))},
-                     {"by", record.actor},
-                     {"epoch", record.epoch},
-                     {"cause", record.cause},
-                     {"hash", record.hash.hex()},
-                     {"data", data_of(fact)}};
-    if (record.clock_stepped) out["clock_stepped"] = true;
-    return out;
-}
-
-json::object feed_json(const State& state, const eventlog::Record& record, const Fact& fact) {
-    json::object out{{"seq", record.seq},
-                     {"job", nullptr},
-                     {"event", to_json(name_of(fact))},
-                     {"time", rfc3339(record.wall_micros)},
-                     {"by", record.actor},
-                     {"data", data_of(fact)}};
-    if (record.stream.kind == eventlog::StreamKind::job) {
-        const JobEntry* entry = state.find(record.stream.id);
-        if (entry) out["job"] = entry->job.spec.name;
-    }
     return out;
 }
 
@@ -353,11 +163,17 @@ json::object agent_json(const Core& core, const std::string& name, const AgentEn
         out["software"] = agent.described->software;
         out["host_identity"] = agent.described->host_identity;
     }
+    json::array unknown;
     if (const Presence* there = core.sessions().presence(name)) {
+        for (const JobWorld& world : there->unknown_jobs) unknown.push_back(world_json(world));
         out["last_seen"] = time_or_null(there->last_seen_micros);
         out["address"] = there->address;
         if (!there->alarm.empty()) out["alarm"] = there->alarm;
     }
+    if (!unknown.empty() && out["alarm"].is_null())
+        out["alarm"] = "holds " + std::to_string(unknown.size()) +
+                       " job(s) that this log does not know; see drover agent show " + name;
+    out["unknown_jobs"] = std::move(unknown);
     return out;
 }
 

@@ -1,7 +1,7 @@
 #include "orchestrator/json_reader.h"
 
 #include "base/bytes.h"
-#include "orchestrator/time_text.h"
+#include "history/time_text.h"
 
 #include <boost/json/basic_parser_impl.hpp>
 #include <boost/json/parse.hpp>
@@ -187,7 +187,7 @@ std::optional<bool> JsonReader::flag(std::string_view key) {
 std::optional<WallMicros> JsonReader::time(std::string_view key) {
     const auto value = text(key);
     if (!value) return std::nullopt;
-    const auto micros = micros_from_rfc3339(*value);
+    const auto micros = history::micros_from_rfc3339(*value);
     if (!micros) fail(key, "must be a time like 2026-11-23T02:10:00Z");
     return micros;
 }

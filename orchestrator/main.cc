@@ -1,5 +1,6 @@
 // droverd: the command line. Everything else is in the library.
 #include "base/exit_code.h"
+#include "orchestrator/commands_recovery.h"
 #include "orchestrator/server.h"
 #include "orchestrator/setup.h"
 
@@ -20,6 +21,7 @@ struct Arguments {
     std::string listen_http;
     std::string listen_agents;
     std::string config;
+    std::string recovery_key;
     std::string output = "text";
 };
 
@@ -30,18 +32,22 @@ int report(const Error& error) {
 
 int init(const Arguments& arguments) {
     SystemRandom random;
-    const auto made =
-        initialise_state(arguments.state, arguments.hosts, random, SystemClock().wall_micros());
+    const auto made = initialise_state(arguments.state, arguments.hosts, random,
+                                       SystemClock().wall_micros(), arguments.recovery_key);
     if (!made) return report(made.error());
     if (arguments.output == "json") {
         // Hexadecimal and a path made of what the shell gave: the path is quoted by the library.
-        std::cout << R"({"ca_pin":")" << made->ca_pin << R"(","api_token_file":)" << made->api_token
-                  << "}\n";
+        std::cout << R"({"ca_pin":")" << made->ca_pin << R"(","anchor_key":")"
+                  << made->anchor_key.hex() << R"(","recovery_key_file":)" << made->recovery_key
+                  << R"(,"api_token_file":)" << made->api_token << "}\n";
         return 0;
     }
     const std::string server = "https://" + arguments.hosts.front() + ":8443";
     std::cout << "CA pin     " << made->ca_pin << "\n"
-              << "API token  " << made->api_token.string() << "  (keep it secret)\n\n"
+              << "Anchor key " << made->anchor_key.hex() << "\n"
+              << "API token  " << made->api_token.string() << "  (keep it secret)\n"
+              << "Recovery   " << made->recovery_key.string()
+              << "  (move it offline now: it lets agents obey a log restored with a loss)\n\n"
               << "Next:\n"
               << "  droverd run --state " << arguments.state << "\n"
               << "  drover login --server " << server << " --ca-pin " << made->ca_pin
@@ -85,6 +91,8 @@ int run_command(int argc, char** argv) {
     making->add_option("--state", arguments.state, "State directory to create")->required();
     making->add_option("--host", arguments.hosts, "Name or address that agents and people dial")
         ->required();
+    making->add_option("--recovery-key", arguments.recovery_key,
+                       "Where to write the recovery key (default: in the state directory)");
     making->add_option("-o,--output", arguments.output, "text or json")
         ->check(CLI::IsMember({"text", "json"}));
     CLI::App* const running = app.add_subcommand("run", "Serve until told to stop");
@@ -94,11 +102,14 @@ int run_command(int argc, char** argv) {
     running->add_option("--listen-agents", arguments.listen_agents,
                         "Agents (default 0.0.0.0:6325)");
     running->add_option("--config", arguments.config, "TOML file; flags win over it");
+    Chosen chosen;
+    add_recovery_commands(app, chosen);
     try {
         app.parse(argc, argv);
     } catch (const CLI::ParseError& error) {
         return app.exit(error) == 0 ? 0 : static_cast<int>(ExitCode::usage);
     }
+    if (chosen) return chosen();
     return making->parsed() ? init(arguments) : run(arguments);
 }
 

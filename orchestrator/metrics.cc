@@ -1,5 +1,7 @@
 #include "orchestrator/metrics.h"
 
+#include "orchestrator/anchors.h"
+
 #include <map>
 
 namespace drover::orchestrator {
@@ -34,12 +36,30 @@ class Exposition {
     std::string text_;
 };
 
+/// What must stay 0.
+void add_equality(const Core& core, Exposition& out) {
+    const auto add = [&](const std::string& name, const std::string& help, auto figure) {
+        out.family(name, "gauge", help);
+        for (const auto& [id, entry] : core.state().jobs) {
+            const ProgressSample* sample = core.telemetry().latest(id, Side::source);
+            if (sample == nullptr || statemachine::is_final(entry.job.phase)) continue;
+            out.sample(sample->progress.*figure, "job=\"" + entry.job.spec.name + "\"");
+        }
+    };
+    add("drover_job_differed_bytes", "Bytes that a target's disk did not keep; sent again.",
+        &Progress::bytes_differed);
+    add("drover_job_walk_alarms", "Ranges found to differ while in sync, unexplained.",
+        &Progress::walk_alarms);
+}
+
 void add_jobs(const Core& core, Exposition& out) {
     std::map<std::string_view, std::uint64_t> phases;
     std::uint64_t parked = 0;
+    std::uint64_t quarantined = 0;
     for (const auto& [id, entry] : core.state().jobs) {
         ++phases[statemachine::name_of(entry.job.phase)];
         if (entry.job.parked) ++parked;
+        if (entry.illegal || entry.job.quarantined) ++quarantined;
     }
     out.family("drover_jobs", "gauge", "Jobs by phase.");
     for (const auto& [phase, count] : phases) {
@@ -47,6 +67,9 @@ void add_jobs(const Core& core, Exposition& out) {
     }
     out.single("drover_jobs_parked", "gauge", "Jobs that wait for a person after a failure.",
                parked);
+    out.single("drover_jobs_quarantined", "gauge",
+               "Jobs that are left alone, most of them because their history is not legal.",
+               quarantined);
     out.family("drover_job_backlog_bytes", "gauge", "Changed bytes not yet durable on the target.");
     for (const auto& [id, entry] : core.state().jobs) {
         if (!entry.job.exists || statemachine::is_final(entry.job.phase)) continue;
@@ -57,11 +80,22 @@ void add_jobs(const Core& core, Exposition& out) {
         }
         out.sample(backlog, "job=\"" + entry.job.spec.name + "\"");
     }
+    add_equality(core, out);
+}
+
+void add_anchors(const Anchors& anchors, Exposition& out) {
+    out.single("drover_anchored_seq", "gauge", "The last event that an anchor covers.",
+               anchors.anchored_seq());
+    out.single("drover_anchor_alarm", "gauge", "1: the last anchor could not be made.",
+               anchors.alarm() ? 1U : 0U);
+    if (anchors.copy() == nullptr) return;
+    out.single("drover_anchor_copy_alarm", "gauge", "1: the second path does not have the anchors.",
+               anchors.copy()->status().alarm ? 1U : 0U);
 }
 
 }  // namespace
 
-std::string metrics_text(const Core& core) {
+std::string metrics_text(const Core& core, const Anchors* anchors) {
     const Engine& engine = core.engine();
     const Engine::Counters& counters = engine.counters();
     Exposition out;
@@ -81,6 +115,7 @@ std::string metrics_text(const Core& core) {
                engine.log().free_bytes());
     out.single("drover_agents_connected", "gauge", "Agents with a session.",
                core.sessions().connected_count());
+    if (anchors != nullptr) add_anchors(*anchors, out);
     add_jobs(core, out);
     return out.take();
 }

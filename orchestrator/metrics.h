@@ -8,6 +8,9 @@
 
 namespace drover::orchestrator {
 
-[[nodiscard]] std::string metrics_text(const Core& core);
+class Anchors;
+
+/// `anchors` may be nullptr.
+[[nodiscard]] std::string metrics_text(const Core& core, const Anchors* anchors = nullptr);
 
 }  // namespace drover::orchestrator

@@ -28,9 +28,6 @@ class BatchAccount {
 
     [[nodiscard]] std::uint64_t committed() const { return committed_; }
 
-    /// Frames written since the last durable batch.
-    [[nodiscard]] std::uint64_t open_frames() const { return open_[0].frames + open_[1].frames; }
-
     void commit();
 
   private:

@@ -44,6 +44,8 @@ Result<> BatchStream::commit() {
     commit.mirrored_upto = mirrored_upto_;
     commit.generation = state_.generation();
     TRY_VOID(control_.send(commit));
+    // At once, so that it costs no round trip.
+    if (read_back_) TRY_VOID(control_.send(ReadBackWanted{}));
     for (std::size_t i = 0; i < state_.disks(); ++i)
         if (DROVER_MUTANT("pending_cleared_at_commit")) state_.pending(i, batch_).clear_all();
     mirrored_sent_ = mirrored_upto_;
@@ -62,14 +64,17 @@ Result<> BatchStream::await_ack() {
         return Error(Errc::invalid, "bad_message",
                      "the target acknowledged batch " + std::to_string(ack.batch) + " instead of " +
                          std::to_string(unacked_->batch));
+    state_.end_batch(ack.batch);
     for (std::size_t i = 0; i < state_.disks(); ++i) {
-        state_.pending(i, ack.batch).clear_all();
         const CopyPhase phase = state_.phase(i);
         if (phase == CopyPhase::mirroring || phase == CopyPhase::catching_up)
             state_.set_cursor(i, unacked_->mirrored_upto[i]);
     }
     state_.set_acked_batch(ack.batch, unacked_->generation == state_.generation());
     unacked_.reset();
+    if (!read_back_) return {};
+    TRY(const ReadBackFound found, control_.expect<ReadBackFound>());
+    read_back_(found);
     return {};
 }
 

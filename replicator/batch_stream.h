@@ -11,18 +11,23 @@
 #include "replicator/source_state.h"
 #include "wire/link.h"
 
+#include <functional>
 #include <optional>
 
 namespace drover::replicator {
 
 class BatchStream {
   public:
+    /// Told after each acknowledgement what the target has read back. Empty: it is not asked.
+    using Listener = std::function<void(const ReadBackFound&)>;
+
     /// Numbering goes on after the state's acked batch.
     BatchStream(wire::Link& bulk, PeerChannel& control, SourceState& state,
-                std::vector<std::uint64_t> mirrored_upto)
+                std::vector<std::uint64_t> mirrored_upto, Listener read_back = {})
         : bulk_(bulk),
           control_(control),
           state_(state),
+          read_back_(std::move(read_back)),
           batch_(state.acked_batch() + 1),
           mirrored_upto_(std::move(mirrored_upto)),
           mirrored_sent_(mirrored_upto_) {}
@@ -56,6 +61,7 @@ class BatchStream {
     wire::Link& bulk_;
     PeerChannel& control_;
     SourceState& state_;
+    Listener read_back_;
     std::uint64_t batch_;
     std::uint64_t frames_ = 0;
     std::uint64_t open_bytes_ = 0;

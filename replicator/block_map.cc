@@ -71,6 +71,25 @@ void BlockMap::merge(const BlockMap& other) {
     for (std::size_t i = 0; i < words_of(blocks_); ++i) or_word(i, other.word(i));
 }
 
+void BlockMap::move_to(BlockMap other) {
+    DROVER_ASSERT(other.blocks_ == blocks_);
+    for (std::size_t i = 0; i < words_of(blocks_); ++i) {
+        const std::uint64_t bits = word(i);
+        if (bits == 0) continue;
+        other.or_word(i, bits);
+        (void)take_bits(i, bits);
+    }
+}
+
+bool BlockMap::any(std::uint64_t first_block, std::uint64_t count) const {
+    DROVER_ASSERT(count <= blocks_ && first_block <= blocks_ - count);
+    bool found = false;
+    for_each_mask(first_block, count, [&](std::size_t at, std::uint64_t mask) {
+        found = found || (word(at) & mask) != 0;
+    });
+    return found;
+}
+
 std::uint64_t BlockMap::count() const {
     std::uint64_t ones = 0;
     for (std::size_t i = 0; i < words_of(blocks_); ++i)

@@ -52,6 +52,9 @@ class BlockMap {
 
     /// this |= other; both of the same size.
     void merge(const BlockMap& other);
+    /// other |= this, then this = 0, word by word.
+    void move_to(BlockMap other);
+    [[nodiscard]] bool any(std::uint64_t first_block, std::uint64_t count) const;
     [[nodiscard]] std::uint64_t count() const;
 
   private:

@@ -114,6 +114,7 @@ void write(schema::Checkpoint::Builder out, const PeerCheckpoint& value) {
     out.setMode(flat::wire_enum<schema::JournalMode>(value.mode));
     write_sizes(out.initMirroredUpto(flat::count(value.mirrored_upto, disks_max)),
                 value.mirrored_upto);
+    out.setVerifiedBatch(value.verified_batch);
 }
 
 PeerCheckpoint read(schema::Checkpoint::Reader in, Checks& checks) {
@@ -123,6 +124,7 @@ PeerCheckpoint read(schema::Checkpoint::Reader in, Checks& checks) {
     out.batch = in.getBatch();
     out.mode = checks.number(in.getMode(), JournalMode::journal, "mode");
     out.mirrored_upto = read_sizes(in.getMirroredUpto(), "mirroredUpto", checks);
+    out.verified_batch = in.getVerifiedBatch();
     return out;
 }
 
@@ -174,6 +176,25 @@ void write_answer(schema::RangeAnswer::Builder out, std::uint32_t disk, std::uin
     out.setDigests(flat::blob(join(digests)));
 }
 
+void write(schema::ReadBack::Builder out, const ReadBackFound& value) {
+    out.setVerifiedBatch(value.verified_batch);
+    out.setUnverifiedBytes(value.unverified_bytes);
+    out.setReadBytes(value.read_bytes);
+    out.setDifferedBytes(value.differed_bytes);
+    flat::write_ranges(out.initDiffering(flat::count(value.differing, mismatches_max)),
+                       value.differing);
+}
+
+ReadBackFound read(schema::ReadBack::Reader in, Checks& checks) {
+    ReadBackFound out;
+    out.verified_batch = in.getVerifiedBatch();
+    out.unverified_bytes = in.getUnverifiedBytes();
+    out.read_bytes = in.getReadBytes();
+    out.differed_bytes = in.getDifferedBytes();
+    out.differing = flat::read_ranges(in.getDiffering(), checks);
+    return out;
+}
+
 // ---- the roots ----
 
 SourceMessage read(schema::SourceMessage::Reader in, Checks& checks) {
@@ -189,6 +210,8 @@ SourceMessage read(schema::SourceMessage::Reader in, Checks& checks) {
             return ShaRange{read(in.getShaRange())};
         case Which::PING:
             return Ping{};
+        case Which::READ_BACK:
+            return ReadBackWanted{in.getReadBack()};
     }
     checks.fail("message", "unknown kind");
     return Ping{};
@@ -217,6 +240,8 @@ TargetMessage read(schema::TargetMessage::Reader in, Checks& checks) {
             return Working{};
         case Which::PONG:
             return Pong{};
+        case Which::READ_BACK:
+            return read(in.getReadBack(), checks);
     }
     checks.fail("message", "unknown kind");
     return Pong{};
@@ -231,7 +256,8 @@ Bytes encode(const SourceMessage& message) {
                           [&](const Commit& m) { write(root.initCommit(), m); },
                           [&](const HashRange& m) { write(root.initHashRange(), m.range); },
                           [&](const ShaRange& m) { write(root.initShaRange(), m.range); },
-                          [&](const Ping&) { root.setPing(); }},
+                          [&](const Ping&) { root.setPing(); },
+                          [&](const ReadBackWanted& m) { root.setReadBack(m.finish); }},
                message);
     return flat::to_bytes(root);
 }
@@ -239,18 +265,19 @@ Bytes encode(const SourceMessage& message) {
 Bytes encode(const TargetMessage& message) {
     flat::Message arena;
     auto root = arena.init_root<schema::TargetMessage>();
-    std::visit(Overloaded{[&](const PeerWelcome& m) { write(root.initWelcome(), m); },
-                          [&](const PeerRefused& m) { flat::write(root.initRefused(), m.error); },
-                          [&](const Committed& m) { root.setCommitted(m.batch); },
-                          [&](const RangeHashes& m) {
-                              write_answer(root.initHashes(), m.disk, m.offset, m.digests);
-                          },
-                          [&](const RangeLeaves& m) {
-                              write_answer(root.initLeaves(), m.disk, m.offset, m.leaves);
-                          },
-                          [&](const Working&) { root.setWorking(); },
-                          [&](const Pong&) { root.setPong(); }},
-               message);
+    std::visit(
+        Overloaded{[&](const PeerWelcome& m) { write(root.initWelcome(), m); },
+                   [&](const PeerRefused& m) { flat::write(root.initRefused(), m.error); },
+                   [&](const Committed& m) { root.setCommitted(m.batch); },
+                   [&](const RangeHashes& m) {
+                       write_answer(root.initHashes(), m.disk, m.offset, m.digests);
+                   },
+                   [&](const RangeLeaves& m) {
+                       write_answer(root.initLeaves(), m.disk, m.offset, m.leaves);
+                   },
+                   [&](const Working&) { root.setWorking(); }, [&](const Pong&) { root.setPong(); },
+                   [&](const ReadBackFound& m) { write(root.initReadBack(), m); }},
+        message);
     return flat::to_bytes(root);
 }
 

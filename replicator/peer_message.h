@@ -13,6 +13,8 @@ namespace drover::replicator {
 
 constexpr std::uint16_t peer_version = 1;
 constexpr std::size_t range_digests_max = 4096;
+/// Named by both sides in their capabilities: what is written is read back, and said so.
+constexpr const char* read_back_capability = "proof.read_back";
 
 enum class JournalMode : std::uint8_t { direct = 0, journal = 1 };
 
@@ -38,6 +40,7 @@ struct PeerCheckpoint {
     std::uint64_t batch = 0;
     JournalMode mode = JournalMode::direct;
     std::vector<std::uint64_t> mirrored_upto;
+    std::uint64_t verified_batch = 0;
 
     /// No batch was ever committed and nobody else wrote: a blank target.
     [[nodiscard]] bool is_blank() const {
@@ -93,7 +96,13 @@ struct Ping {
     bool operator==(const Ping&) const = default;
 };
 
-using SourceMessage = std::variant<PeerHello, Commit, HashRange, ShaRange, Ping>;
+struct ReadBackWanted {
+    bool finish = false;
+
+    bool operator==(const ReadBackWanted&) const = default;
+};
+
+using SourceMessage = std::variant<PeerHello, Commit, HashRange, ShaRange, Ping, ReadBackWanted>;
 
 struct PeerRefused {
     Error error;
@@ -131,8 +140,18 @@ struct Pong {
     bool operator==(const Pong&) const = default;
 };
 
-using TargetMessage =
-    std::variant<PeerWelcome, PeerRefused, Committed, RangeHashes, RangeLeaves, Working, Pong>;
+struct ReadBackFound {
+    std::uint64_t verified_batch = 0;
+    std::uint64_t unverified_bytes = 0;
+    std::uint64_t read_bytes = 0;
+    std::uint64_t differed_bytes = 0;
+    std::vector<ByteRange> differing;
+
+    bool operator==(const ReadBackFound&) const = default;
+};
+
+using TargetMessage = std::variant<PeerWelcome, PeerRefused, Committed, RangeHashes, RangeLeaves,
+                                   Working, Pong, ReadBackFound>;
 
 struct BulkHello {
     Uuid session_id;

@@ -9,15 +9,32 @@ namespace drover::replicator {
 namespace {
 
 /// Bits that will be taken again were counted as changed once already.
-void requeue(SourceJob& job, std::size_t disk, std::uint64_t parity) {
-    BlockMap pending = job.state.pending(disk, parity);
+void requeue(SourceJob& job, std::size_t disk, BlockMap sent) {
     if (job.state.phase(disk) == CopyPhase::tracked) {
         const std::uint64_t counted = job.state.counter(Counter::bytes_changed);
-        const std::uint64_t again = std::min(counted, pending.count() * block_bytes);
+        const std::uint64_t again = std::min(counted, sent.count() * block_bytes);
         job.state.set(Counter::bytes_changed, counted - again);
     }
-    if (!DROVER_MUTANT("pending_not_restored")) job.tracker(disk).dirty().merge(pending);
-    pending.clear_all();
+    if (!DROVER_MUTANT("pending_not_restored")) job.tracker(disk).dirty().merge(sent);
+    sent.clear_all();
+}
+
+void requeue_pending(SourceJob& job, std::size_t disk) {
+    requeue(job, disk, job.state.pending(disk, 0));
+    requeue(job, disk, job.state.pending(disk, 1));
+}
+
+/// What the target cannot vouch for having read back, because it ended or the disk was too slow,
+/// goes again: that proves it and costs no other way of knowing it.
+void requeue_unread(SourceJob& job, std::uint64_t verified_batch) {
+    if (!job.reads_back) return;
+    job.state.note_read_back(verified_batch);
+    if (!job.state.has_unread()) return;
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        requeue(job, i, job.state.unread(i, 0));
+        requeue(job, i, job.state.unread(i, 1));
+    }
+    job.state.forget_unread();
 }
 
 bool is_ours(const SourceJob& job, const PeerCheckpoint& checkpoint) {
@@ -31,14 +48,11 @@ void go_on(SourceJob& job, const PeerCheckpoint& checkpoint) {
     // Durable, only its acknowledgement was lost: its blocks need not go again. A target reads
     // back a checkpoint whose writing failed, so a number never names an earlier attempt
     // (TargetState::make_certain).
-    if (checkpoint.batch > job.state.acked_batch()) {
-        for (std::size_t i = 0; i < job.disks(); ++i)
-            job.state.pending(i, checkpoint.batch).clear_all();
-    }
+    if (checkpoint.batch > job.state.acked_batch()) job.state.end_batch(checkpoint.batch);
     job.state.set_acked_batch(checkpoint.batch, true);
+    requeue_unread(job, checkpoint.verified_batch);
     for (std::size_t i = 0; i < job.disks(); ++i) {
-        requeue(job, i, 0);
-        requeue(job, i, 1);
+        requeue_pending(job, i);
         const CopyPhase phase = job.state.phase(i);
         if (phase != CopyPhase::mirroring && phase != CopyPhase::catching_up) continue;
         job.state.set_cursor(i, checkpoint.mirrored_upto[i]);
@@ -61,10 +75,11 @@ void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
                 : "the target no longer holds this generation of the copy");
     }
     job.state.set_acked_batch(checkpoint.batch, false);
+    // Sent or compared as a whole, everything is read there once more.
+    job.state.forget_unread();
     job.state.set(Counter::bytes_resumed, 0);
     for (std::size_t i = 0; i < job.disks(); ++i) {
-        requeue(job, i, 0);
-        requeue(job, i, 1);
+        requeue_pending(job, i);
         job.state.set_cursor(i, 0);
         if (checkpoint.is_blank()) {
             job.tracker(i).dirty().set_all();
@@ -113,10 +128,12 @@ Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel
     hello.boot_id = job.config.boot_id;
     hello.resume = job.state.is_known_to_target();
     hello.overwrite_acknowledged = desired.overwrite_acknowledged;
-    hello.capabilities = {"bulk.raw", "bulk.zero", "mode.direct"};
+    hello.capabilities = {"bulk.raw", "bulk.zero", "mode.direct", read_back_capability};
     TRY_VOID(control.send(hello));
     TRY(const PeerWelcome welcome, control.expect<PeerWelcome>());
     TRY_VOID(check_welcome(job, welcome));
+    job.reads_back = std::ranges::count(welcome.capabilities, read_back_capability) > 0;
+    job.read_back_seen = {};
     if (is_ours(job, welcome.checkpoint)) {
         go_on(job, welcome.checkpoint);
     } else {

@@ -65,6 +65,8 @@ void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {
     // A tracker that lost events marked every block. From here on the comparison decides what is
     // sent: a write before this line is seen by its reads, one after it keeps its bit.
     job.tracker(disk).dirty().clear_all();
+    job.state.unread(disk, 0).clear_all();
+    job.state.unread(disk, 1).clear_all();
     job.report.generation_gone(static_cast<std::uint32_t>(disk), cause);
 }
 

@@ -1,8 +1,10 @@
 /// Everything of one source replica that outlives a connection, for the functions that do its work:
-/// source_connect.h, source_pass.h, source_compare.h, source_verify.h.
+/// source_connect.h, source_pass.h, source_compare.h, source_read_back.h, source_walk.h,
+/// source_verify.h.
 #pragma once
 
 #include "base/threads.h"
+#include "replicator/peer_message.h"
 #include "replicator/rate_limit.h"
 #include "replicator/source_report.h"
 #include "replicator/wishes.h"
@@ -10,6 +12,16 @@
 #include <atomic>
 
 namespace drover::replicator {
+
+/// Where the walker is (source_walk.h).
+struct Walk {
+    std::uint32_t disk = 0;
+    std::uint64_t offset = 0;   ///< bytes
+    int looks = 0;              ///< at this range, that found it differing and not written
+    int unclear = 0;            ///< likewise, but nobody could say whether it was written
+    SteadyMillis due_ms = 0;    ///< of the next look
+    SteadyMillis began_ms = 0;  ///< of this round
+};
 
 struct SourceJob {
     SourceJob(SourceConfig given, SourceState earlier, SourceObserver& observer, Clock& time,
@@ -26,6 +38,11 @@ struct SourceJob {
     std::atomic<std::uint32_t> lost_disks = 0;
     RateLimit rate;
     std::uint64_t serial = 0;  ///< of the ticket that the present connection shows
+    // Of the replica's thread.
+    bool reads_back = false;       ///< the present target reads back what it writes, and says so
+    ReadBackFound read_back_seen;  ///< its last word in the present connection
+    int read_back_rounds = 0;      ///< drains in a row that ended with something that differs
+    Walk walk;
 
     [[nodiscard]] BlockDevice& device(std::size_t disk) { return *config.disks[disk].device; }
 

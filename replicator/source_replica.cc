@@ -7,7 +7,9 @@
 #include "replicator/source_compare.h"
 #include "replicator/source_connect.h"
 #include "replicator/source_pass.h"
+#include "replicator/source_read_back.h"
 #include "replicator/source_verify.h"
+#include "replicator/source_walk.h"
 
 #include <algorithm>
 
@@ -64,7 +66,8 @@ class Source final : public SourceReplica {
     [[nodiscard]] Result<> connect_and_serve();
     [[nodiscard]] Result<> serve(PeerChannel& control, wire::Link& bulk);
     [[nodiscard]] Result<> step(PeerChannel& control, BatchStream& stream);
-    [[nodiscard]] Result<> end_drain(BatchStream& stream, const PassFacts& facts);
+    [[nodiscard]] Result<> end_drain(PeerChannel& control, BatchStream& stream,
+                                     const PassFacts& facts);
     [[nodiscard]] Result<> ping_if_due(PeerChannel& control);
     void enter_by_phases();
     void note_failure(const Error& error);
@@ -128,7 +131,10 @@ Result<> Source::connect_and_serve() {
 
 Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
     TRY(auto mirrored_upto, connect_to_target(job_, control, bulk));
-    BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto));
+    BatchStream::Listener listener;
+    if (job_.reads_back)
+        listener = [this](const ReadBackFound& found) { take_read_back(job_, found); };
+    BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto), std::move(listener));
     job_.report.set_detail({});
     enter_by_phases();
     if (all_tracked(job_)) job_.report.mirror_done(job_.state.generation());
@@ -159,29 +165,41 @@ Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     TRY(const PassFacts facts, run_pass(job_, stream));
     if (was_tracked && all_tracked(job_)) {
         job_.wishes.note_pass(facts.backlog_bytes);
-        if (drains) TRY_VOID(end_drain(stream, facts));
+        if (drains) TRY_VOID(end_drain(control, stream, facts));
     }
     report_progress(job_);
+    const bool is_idle = facts.is_complete && all_tracked(job_) && !job_.wishes.is_hurried();
+    if (is_idle) TRY_VOID(walk_if_due(job_, control));
     if (const std::int64_t ms = pause_after(facts); ms > 0) rest(ms);
     return {};
 }
 
-/// The drain is over when a pass began with nothing left, by an exact audit, and a last flush and
-/// checkpoint on the target were acknowledged.
-Result<> Source::end_drain(BatchStream& stream, const PassFacts& facts) {
+/// The drain is over when a pass began with nothing left, by an exact audit, a last flush and
+/// checkpoint on the target were acknowledged, and all that was written there was read back.
+Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const PassFacts& facts) {
     const bool is_clean = facts.is_complete && facts.is_audited && facts.backlog_bytes == 0 &&
                           total_backlog(job_) == 0;
     if (!is_clean) return {};
     TRY_VOID(stream.finish(true));
+    TRY(const bool is_proved, finish_read_back(job_, control));
     job_.report.progress(backlogs_of(job_));
-    job_.wishes.finish_drain(job_.state.acked_batch(), payload_sent());
+    if (!is_proved) return {};
+    DrainDone done{job_.state.acked_batch(), payload_sent()};
+    done.bytes_read_back = job_.state.counter(Counter::bytes_read_back);
+    done.bytes_differed = job_.state.counter(Counter::bytes_differed);
+    done.bytes_unverified = job_.state.unread_bytes();
+    job_.wishes.finish_drain(done);
     return {};
 }
 
 Result<> Source::ping_if_due(PeerChannel& control) {
     if (job_.clock.steady_ms() - pinged_ms_ < job_.config.pacing.ping_every_ms) return {};
-    TRY_VOID(control.send(Ping{}));
-    TRY_VOID(control.expect<Pong>());
+    if (job_.reads_back && job_.state.has_unread()) {
+        TRY_VOID(ask_read_back(job_, control));
+    } else {
+        TRY_VOID(control.send(Ping{}));
+        TRY_VOID(control.expect<Pong>());
+    }
     pinged_ms_ = job_.clock.steady_ms();
     return {};
 }

@@ -46,6 +46,8 @@ struct Pacing {
     std::int64_t idle_pause_ms = 50;  ///< between passes that find little
     std::int64_t progress_every_ms = 500;
     std::int64_t ping_every_ms = 1'000;
+    std::uint64_t walk_bytes_per_s = 32U << 20;  ///< of the walker; 0: there is none
+    std::int64_t walk_round_ms_min = 600'000;    ///< from the beginning of a round to the next
 };
 
 struct SourceConfig {
@@ -91,9 +93,10 @@ class SourceReplica {
     [[nodiscard]] virtual Result<FenceMark> fence_mark() = 0;
 
     /// Under a fence: sends everything dirty plus `repair`, commits, waits until the target made it
-    /// durable and its checkpoint says so, until dirty and pending are empty on every disk and the
-    /// audit is exact. A lost audit leads to a comparison of the disk. Blocks; ends with cancelled
-    /// on stop().
+    /// durable and its checkpoint says so, until dirty, pending and unread are empty on every disk
+    /// and the audit is exact. A lost audit leads to a comparison of the disk. Blocks; ends with
+    /// cancelled on stop(), with io "read_back_differs" if the target's disk does not keep what is
+    /// written to it.
     [[nodiscard]] virtual Result<DrainDone> drain(std::span<const ByteRange> repair) = 0;
 
     /// Under a fence, after drain: SHA-256 of every leaf on both ends, rolled up to a root per

@@ -64,6 +64,11 @@ void SourceReport::progress(const Backlogs& backlogs) {
     out.bytes_resumed = state_.counter(Counter::bytes_resumed);
     out.passes = state_.counter(Counter::passes);
     out.tracker_losses = state_.counter(Counter::tracker_losses);
+    out.bytes_unverified = state_.unread_bytes();
+    out.bytes_read_back = state_.counter(Counter::bytes_read_back);
+    out.bytes_differed = state_.counter(Counter::bytes_differed);
+    out.walk_rounds = state_.counter(Counter::walk_rounds);
+    out.walk_alarms = state_.counter(Counter::walk_alarms);
     const std::uint64_t sent = out.bytes_sent_mirror + out.bytes_sent_sync + out.bytes_zero_skipped;
     const SteadyMillis now = clock_.steady_ms();
     const std::int64_t elapsed_ms = told_ms_ ? std::max<std::int64_t>(now - *told_ms_, 1) : 0;

@@ -3,6 +3,7 @@
 #include "base/assert.h"
 #include "base/file.h"
 #include "base/sha256.h"
+#include "replicator/pass_plan.h"
 
 #include <atomic>
 #include <numeric>
@@ -15,7 +16,9 @@ constexpr std::size_t generation_at = 0;  // two words
 constexpr std::size_t acked_at = 2;
 constexpr std::size_t known_at = 3;
 constexpr std::size_t counters_at = 4;
-constexpr std::size_t disks_at = 32;  // phase and cursor of each disk
+constexpr std::size_t unread_upto_at = 28;  // of each half; 0: it is empty
+constexpr std::size_t unread_now_at = 30;   // the half that takes what is acknowledged
+constexpr std::size_t disks_at = 32;        // phase and cursor of each disk
 constexpr std::size_t maps_at = disks_at + 2 * disks_max;
 
 std::string fingerprint(const SourceStateKey& key) {
@@ -27,7 +30,7 @@ std::string fingerprint(const SourceStateKey& key) {
 
 std::uint64_t words_needed(const std::vector<std::uint64_t>& sizes_bytes) {
     std::uint64_t words = maps_at;
-    for (const std::uint64_t size : sizes_bytes) words += 2 * words_of(blocks_of(size));
+    for (const std::uint64_t size : sizes_bytes) words += 4 * words_of(blocks_of(size));
     return words;
 }
 
@@ -40,7 +43,7 @@ SourceState::SourceState(SharedMap map, std::filesystem::path path,
     std::size_t at = maps_at;
     for (const std::uint64_t size : sizes_bytes) {
         maps_.push_back({at, blocks_of(size)});
-        at += 2 * words_of(blocks_of(size));
+        at += 4 * words_of(blocks_of(size));
     }
 }
 
@@ -51,7 +54,7 @@ Result<SourceState> SourceState::open(const std::filesystem::path& directory,
     const auto path = directory / "source.map";
     const std::uint64_t total =
         std::accumulate(key.sizes_bytes.begin(), key.sizes_bytes.end(), std::uint64_t{0});
-    const MapKey map_key{"source-1", key.job, 0, total, fingerprint(key), key.boot_id};
+    const MapKey map_key{"source-2", key.job, 0, total, fingerprint(key), key.boot_id};
     const std::uint64_t words = words_needed(key.sizes_bytes);
     if (key.trackers_resumed) {
         TRY(auto found, SharedMap::adopt(path, map_key, words));
@@ -126,6 +129,49 @@ BlockMap SourceState::pending(std::size_t disk, std::uint64_t batch) const {
     const Maps& maps = maps_[disk];
     const std::size_t skip = batch % 2 == 0 ? 0 : words_of(maps.blocks);
     return {map_.words().data() + maps.first_word + skip, maps.blocks};
+}
+
+BlockMap SourceState::unread(std::size_t disk, std::size_t half) const {
+    const Maps& maps = maps_[disk];
+    return {map_.words().data() + maps.first_word + (2 + half) * words_of(maps.blocks),
+            maps.blocks};
+}
+
+void SourceState::end_batch(std::uint64_t batch) {
+    const std::size_t half = load(unread_now_at) % 2;
+    // Killed on the way, a block is pending or unread: it is sent again either way.
+    store(unread_upto_at + half, batch);
+    for (std::size_t i = 0; i < disks(); ++i) pending(i, batch).move_to(unread(i, half));
+}
+
+void SourceState::note_read_back(std::uint64_t batch) {
+    for (const std::size_t half : {0U, 1U}) {
+        if (load(unread_upto_at + half) == 0 || load(unread_upto_at + half) > batch) continue;
+        for (std::size_t i = 0; i < disks(); ++i) unread(i, half).clear_all();
+        store(unread_upto_at + half, 0);
+    }
+    // What is acknowledged from now on must not keep the other half from becoming empty.
+    const std::size_t other = (load(unread_now_at) + 1) % 2;
+    if (load(unread_upto_at + other) == 0) store(unread_now_at, other);
+}
+
+void SourceState::forget_unread() {
+    for (const std::size_t half : {0U, 1U}) {
+        for (std::size_t i = 0; i < disks(); ++i) unread(i, half).clear_all();
+        store(unread_upto_at + half, 0);
+    }
+}
+
+bool SourceState::has_unread() const {
+    return load(unread_upto_at) != 0 || load(unread_upto_at + 1) != 0;
+}
+
+std::uint64_t SourceState::unread_bytes() const {
+    if (!has_unread()) return 0;
+    std::uint64_t blocks = 0;
+    for (std::size_t i = 0; i < disks(); ++i)
+        blocks += count_union(unread(i, 0), unread(i, 1), unread(i, 1));
+    return blocks * block_bytes;
 }
 
 std::uint64_t SourceState::counter(Counter counter) const {

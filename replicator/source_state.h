@@ -1,5 +1,6 @@
 /// What the source knows about its copy beyond the trackers: how far each disk is, which blocks are
-/// on their way, and the counters. In a SharedMap, so that a killed agent goes on where it was.
+/// on their way or not yet read back, and the counters. In a SharedMap, so that a killed agent goes
+/// on where it was.
 ///
 /// Per disk:  unknown ─► mirroring ─────────────────► tracked        (the target was blank)
 ///            unknown ─► comparing ─► catching_up ──► tracked        (the target holds something)
@@ -31,7 +32,11 @@ enum class Counter : std::uint8_t {
     bytes_zero_skipped = 3,
     bytes_resumed = 4,
     passes = 5,
-    tracker_losses = 6
+    tracker_losses = 6,
+    bytes_read_back = 7,  ///< by the target, of what it wrote
+    bytes_differed = 8,   ///< of those
+    walk_rounds = 9,
+    walk_alarms = 10
 };
 
 struct SourceStateKey {
@@ -72,6 +77,17 @@ class SourceState {
 
     /// Blocks taken for batches of this parity and not known to be durable on the target.
     [[nodiscard]] BlockMap pending(std::size_t disk, std::uint64_t batch) const;
+
+    /// The batch is durable on the target: from here on its pending blocks are unread ones.
+    void end_batch(std::uint64_t batch);
+    /// The target has read back everything up to `batch`, and it was right.
+    void note_read_back(std::uint64_t batch);
+    void forget_unread();
+    [[nodiscard]] bool has_unread() const;
+    [[nodiscard]] std::uint64_t unread_bytes() const;
+    /// Blocks that are durable on the target and not known to have been read back. In two halves,
+    /// so that one can become empty while batches go on: each knows the last batch in it.
+    [[nodiscard]] BlockMap unread(std::size_t disk, std::size_t half) const;
 
     [[nodiscard]] std::uint64_t counter(Counter counter) const;
     void add(Counter counter, std::uint64_t by);

@@ -144,10 +144,11 @@ Result<std::shared_ptr<TargetSession>> Target::begin_session(std::unique_ptr<wir
     PeerWelcome welcome;
     welcome.session_id = random_.uuid();
     welcome.checkpoint = checkpoint.for_peer();
+    welcome.checkpoint.verified_batch = state_->read_back.verified_batch;
     welcome.sizes_bytes = state_->disk_sizes();
-    welcome.capabilities = {"bulk.raw", "bulk.zero", "mode.direct"};
+    welcome.capabilities = {"bulk.raw", "bulk.zero", "mode.direct", read_back_capability};
     auto session = std::make_shared<TargetSession>(*state_, welcome.session_id, std::move(link),
-                                                   asked->ticket.sizes_bytes, clock_);
+                                                   *asked, clock_);
     {
         // Before the welcome: the source answers it with a bulk link that must find the session.
         const std::lock_guard lock(mutex_);
@@ -194,7 +195,7 @@ void Target::update(const Ticket& ticket, bool overwrite_acknowledged) {
 
 TargetProgress Target::progress() {
     const Checkpoint checkpoint = state_->checkpoint();
-    return {checkpoint.batch, state_->bytes_written, state_->frames_unverified,
+    return {checkpoint.batch, state_->bytes_written, state_->read_back.unverified_bytes,
             checkpoint.state == CheckpointState::promoted};
 }
 

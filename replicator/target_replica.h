@@ -27,7 +27,7 @@ struct TargetConfig {
 struct TargetProgress {
     std::uint64_t batch = 0;  ///< last durable one
     std::uint64_t bytes_written = 0;
-    std::uint64_t unverified = 0;
+    std::uint64_t unverified = 0;  ///< bytes that were flushed and not read back, or differ
     bool promoted = false;
 };
 

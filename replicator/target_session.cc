@@ -7,6 +7,8 @@
 #include "replicator/frame.h"
 #include "replicator/peer_codec.h"
 
+#include <algorithm>
+
 namespace drover::replicator {
 namespace {
 
@@ -16,6 +18,8 @@ constexpr std::int64_t idle_ms_max = 3'600'000;
 constexpr std::int64_t frame_wait_ms_max = 30'000;
 /// The source hears at least this often that a long answer is being worked on.
 constexpr std::int64_t working_every_ms = 2'000;
+/// What a session that ends may still read back; the rest is sent again.
+constexpr std::int64_t last_read_ms_max = 5'000;
 constexpr std::uint64_t hash_chunk_bytes_max = 1U << 20;
 constexpr std::uint64_t leaf_bytes_any = std::uint64_t{1} << 62;
 
@@ -25,16 +29,24 @@ Error protocol_error(const std::string& why) {
                  "check that both agents run matching versions");
 }
 
+std::unique_ptr<ReadBack> read_back_for(const PeerHello& hello, TargetState& state) {
+    if (std::ranges::count(hello.capabilities, read_back_capability) == 0) return nullptr;
+    std::vector<BlockDevice*> disks;
+    for (std::size_t i = 0; i < state.disk_count(); ++i) disks.push_back(&state.disk(i));
+    return std::make_unique<ReadBack>(std::move(disks), hello.ticket.sizes_bytes, state.read_back);
+}
+
 }  // namespace
 
 TargetSession::TargetSession(TargetState& state, const Uuid& id,
-                             std::unique_ptr<wire::Link> control,
-                             std::vector<std::uint64_t> sizes_bytes, Clock& clock)
+                             std::unique_ptr<wire::Link> control, const PeerHello& hello,
+                             Clock& clock)
     : state_(state),
       id_(id),
-      sizes_bytes_(std::move(sizes_bytes)),
+      sizes_bytes_(hello.ticket.sizes_bytes),
       clock_(clock),
       control_(std::move(control)),
+      read_back_(read_back_for(hello, state)),
       account_(state.checkpoint().batch) {}
 
 TargetSession::~TargetSession() {
@@ -58,8 +70,8 @@ void TargetSession::run() {
     abort();
     // No new bulk thread starts after abort(), so this reads what will not change any more.
     if (bulk_thread_.joinable()) bulk_thread_.join();
+    if (read_back_) read_back_->end(last_read_ms_max);
     const std::lock_guard lock(mutex_);
-    state_.frames_unverified = 0;
     ended_ = true;
     changed_.notify_all();
 }
@@ -109,6 +121,7 @@ Result<> TargetSession::answer(const SourceMessage& message) {
     if (const auto* hashes = std::get_if<HashRange>(&message)) return answer_hashes(hashes->range);
     if (const auto* leaves = std::get_if<ShaRange>(&message)) return answer_leaves(leaves->range);
     if (std::holds_alternative<Ping>(message)) return send(Pong{});
+    if (const auto* back = std::get_if<ReadBackWanted>(&message)) return answer_read_back(*back);
     return protocol_error("a second hello");
 }
 
@@ -146,9 +159,16 @@ Result<> TargetSession::answer_commit(const Commit& commit) {
     {
         const std::lock_guard lock(mutex_);
         account_.commit();
-        state_.frames_unverified = account_.open_frames();
     }
+    if (read_back_) read_back_->flushed(commit.batch);
     return send(Committed{commit.batch});
+}
+
+Result<> TargetSession::answer_read_back(const ReadBackWanted& question) {
+    if (!read_back_) return protocol_error("asked for what it did not offer to hear");
+    if (!question.finish) return send(read_back_->facts());
+    TRY(ReadBackFound found, read_back_->finish([this] { return say_working(); }));
+    return send(std::move(found));
 }
 
 Result<> TargetSession::check_question(const RangeQuestion& range,
@@ -217,19 +237,24 @@ Result<> TargetSession::apply(ByteView bytes) {
         const std::lock_guard lock(mutex_);
         TRY_VOID(account_.check(header));
     }
+    const auto hashes = read_back_ ? hashes_of(frame) : nullptr;
     TRY_VOID(check_content(frame));
     TRY_VOID(state_.before_write(header));
-    BlockDevice& disk = state_.disk(header.disk);
-    if (header.kind == FrameKind::data) {
-        TRY_VOID(disk.write(header.offset, frame.payload));
-        state_.bytes_written += header.raw_length;
-    } else {
-        TRY_VOID(disk.write_zeroes(header.offset, header.raw_length));
-    }
+    if (read_back_) TRY_VOID(read_back_->begin_write(header));
+    TRY_VOID(write(frame));
+    if (read_back_) read_back_->wrote(header, hashes);
     const std::lock_guard lock(mutex_);
     account_.add(header);
-    state_.frames_unverified = account_.open_frames();
     changed_.notify_all();
+    return {};
+}
+
+Result<> TargetSession::write(const Frame& frame) {
+    BlockDevice& disk = state_.disk(frame.header.disk);
+    if (frame.header.kind != FrameKind::data)
+        return disk.write_zeroes(frame.header.offset, frame.header.raw_length);
+    TRY_VOID(disk.write(frame.header.offset, frame.payload));
+    state_.bytes_written += frame.header.raw_length;
     return {};
 }
 

@@ -3,6 +3,7 @@
 ///
 ///   bulk thread:    frame ─► check ─► write ─► account ─┐ notify
 ///   control thread: Commit{n frames} ─► wait ───────────┴► flush ─► checkpoint ─► Committed
+///   behind them:    read_back.h
 #pragma once
 
 #include "base/clock.h"
@@ -19,9 +20,9 @@ namespace drover::replicator {
 
 class TargetSession {
   public:
-    /// `sizes_bytes`: of the source's disks, by its ticket. `state` outlives the session.
+    /// `hello`: of the source, admitted. `state` outlives the session.
     TargetSession(TargetState& state, const Uuid& id, std::unique_ptr<wire::Link> control,
-                  std::vector<std::uint64_t> sizes_bytes, Clock& clock);
+                  const PeerHello& hello, Clock& clock);
     ~TargetSession();
 
     [[nodiscard]] const Uuid& id() const { return id_; }
@@ -44,12 +45,14 @@ class TargetSession {
     [[nodiscard]] Result<> answer_commit(const Commit& commit);
     [[nodiscard]] Result<> answer_hashes(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_leaves(const RangeQuestion& range);
+    [[nodiscard]] Result<> answer_read_back(const ReadBackWanted& question);
     [[nodiscard]] Result<> check_question(const RangeQuestion& range,
                                           std::uint64_t chunk_bytes_max) const;
     [[nodiscard]] Result<> wait_for_frames(const Commit& commit);
     [[nodiscard]] Result<> say_working();
     void receive_bulk();
     [[nodiscard]] Result<> apply(ByteView bytes);
+    [[nodiscard]] Result<> write(const Frame& frame);
     /// Tells the source why, and stops taking its data.
     void fail(const Error& error);
 
@@ -58,6 +61,7 @@ class TargetSession {
     const std::vector<std::uint64_t> sizes_bytes_;
     Clock& clock_;
     std::unique_ptr<wire::Link> control_;
+    std::unique_ptr<ReadBack> read_back_;  ///< null: the source knows nothing of it
     std::atomic<SteadyMillis> spoke_ms_ = 0;
 
     Mutex send_mutex_;  ///< one sender at a time on the control link

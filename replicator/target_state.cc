@@ -166,10 +166,9 @@ Result<std::vector<Samples>> TargetState::read_due_samples(const Commit& batch) 
 Result<> TargetState::commit(const Commit& batch) {
     DROVER_ASSERT(batch.mirrored_upto.size() == disks_.size());
     const bool flushes = !DROVER_MUTANT("target_skips_flush");
-    const bool flushes_late = DROVER_MUTANT("checkpoint_before_flush");
     const bool stops = !DROVER_MUTANT("flush_error_ignored");
     for (const auto& disk : disks_) {
-        const Result<> flushed = flushes && !flushes_late ? disk->flush() : Result<>();
+        const Result<> flushed = flushes ? disk->flush() : Result<>();
         if (!flushed && stops) return flushed;
     }
     TRY(const std::vector<Samples> fresh, read_due_samples(batch));
@@ -182,10 +181,7 @@ Result<> TargetState::commit(const Commit& batch) {
         next.disks[i].mirrored_upto = batch.mirrored_upto[i];
         guards_[i].add(fresh[i], batch.batch, next.disks[i].samples);
     }
-    TRY_VOID(store(next));
-    for (const auto& disk : disks_)
-        if (flushes_late) TRY_VOID(disk->flush());
-    return {};
+    return store(next);
 }
 
 Result<> TargetState::make_certain() {

@@ -5,6 +5,7 @@
 #include "base/threads.h"
 #include "replicator/checkpoint.h"
 #include "replicator/frame.h"
+#include "replicator/read_back.h"
 #include "replicator/target_replica.h"
 
 #include <atomic>
@@ -50,7 +51,7 @@ class TargetState {
     void close_disks() { disks_.clear(); }
 
     std::atomic<std::uint64_t> bytes_written = 0;
-    std::atomic<std::uint64_t> frames_unverified = 0;
+    ReadBackMemory read_back;
 
   private:
     explicit TargetState(TargetConfig& config)

@@ -160,9 +160,10 @@ void Wishes::note_pass(std::optional<std::uint64_t> backlog_bytes) {
     changed_.notify_all();
 }
 
-void Wishes::finish_drain(std::uint64_t batch, std::uint64_t sent_now) {
+void Wishes::finish_drain(DrainDone done) {
     const std::lock_guard lock(mutex_);
-    if (drain_.wanted) drain_.answer = DrainDone{batch, sent_now - sent_before_drain_};
+    done.bytes -= sent_before_drain_;
+    if (drain_.wanted) drain_.answer = done;
     changed_.notify_all();
 }
 

@@ -65,7 +65,8 @@ class Wishes {
     void note_pass_begun();
     /// `backlog_bytes` as measured by the pass that began last; nullopt if it says nothing yet.
     void note_pass(std::optional<std::uint64_t> backlog_bytes);
-    void finish_drain(std::uint64_t batch, std::uint64_t sent_now);
+    /// `done.bytes`: payload bytes sent until now.
+    void finish_drain(DrainDone done);
     /// The reason why neither a drain nor a verification that is waited for can succeed.
     void fail_requests(const Error& error);
     void finish_verify(Result<VerifyDone> done);

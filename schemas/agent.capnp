@@ -272,6 +272,9 @@ struct Report {
     drainDone :group {
       batch @13 :UInt64;                        # number of the last batch
       bytes @14 :UInt64;                        # payload of the drain
+      bytesReadBack @24 :UInt64;                # of all that was written for this copy
+      bytesDiffered @25 :UInt64;                # of those, and sent again
+      bytesUnverified @26 :UInt64;              # not read back, because the target cannot
     }
     verifyDone @15 :VerifyDone;
     activateDone :group { activatedMicros @16 :Int64; }  # microseconds since 1970, target's clock
@@ -311,6 +314,48 @@ struct Progress {
   rateBytesPerS @11 :UInt64;     # over the last second or so
   bytesWrittenSinceActivation @12 :UInt64;  # target only
   detail @13 :Text;              # last error in words; free text
+  bytesUnverified @14 :UInt64;   # durable on the target, not read back there yet
+  bytesReadBack @15 :UInt64;     # by the target, of what it wrote
+  bytesDiffered @16 :UInt64;     # of those, and sent again; 0 on good hardware
+  walkRounds @17 :UInt64;        # complete rounds of the comparison while in sync
+  walkAlarms @18 :UInt64;        # ranges that differed unexplained; must stay 0
+}
+
+# ---- after a restore ----
+
+enum Handover { none @0; underWay @1; active @2; takenBack @3; }
+
+struct LineageReset {
+  # Events of a log were lost and a named person accepted that. Signed with the recovery key.
+  oldLineage @0 :Data;    # 16 bytes
+  oldHeadSeq @1 :UInt64;  # the last event of the old lineage that the restored log has
+  oldHeadHash @2 :Data;   # 32 bytes
+  oldEpoch @3 :UInt32;
+  newLineage @4 :Data;    # 16 bytes
+  newEpoch @5 :UInt32;
+  atMicros @6 :Int64;     # microseconds since 1970, server's clock
+  by @7 :Text;            # <= 512 bytes
+  reason @8 :Text;        # <= 512 bytes
+  signature @9 :Data;     # Ed25519 over lineage_reset_message()
+}
+
+struct JobWorld {
+  # What one host holds of one side of a job. Set by the agent.
+  job @0 :Data;            # 16 bytes
+  side @1 :Side;
+  jobName @2 :Text;        # empty when only the id is remembered
+  lastSeq @3 :UInt64;      # highest causing position of any effect that it took
+  busy @4 :Bool;           # a step runs, or its outcome is not known yet
+  closed @5 :Bool;         # cleaned up here
+  fence @6 :Data;          # 16 bytes: token of the fence that stands; zeros: none
+  handover @7 :Handover;
+  handoverToken @8 :Data;  # 16 bytes; zeros: none
+  breached @9 :Bool;       # source: a disk may have been written under that fence, or root opened it
+}
+
+struct WorldFound {
+  jobs @0 :List(JobWorld);  # <= 1024, those with the highest lastSeq first
+  isCut @1 :Bool;           # there are more
 }
 
 # ---- the session ----
@@ -347,6 +392,8 @@ struct Welcome {
   hashAtWitness @5 :Data;        # 32 bytes: its log's hash at the agent's witness; empty: has none
   heartbeatMs @6 :UInt32;        # milliseconds
   deadMs @7 :UInt32;             # milliseconds
+  resets @8 :List(LineageReset); # <= 64, oldest first: how its log came to this lineage
+  wantsWorld @9 :Bool;           # the agent shall say what it holds (WorldFound)
 }
 
 struct EffectWanted {
@@ -363,6 +410,13 @@ struct EffectWithdrawn {
   epoch @1 :UInt32;
 }
 
+struct AnchorMade {
+  # Set by the orchestrator: a new signed anchor of its log, for the agent to keep.
+  lineage @0 :Data;   # 16 bytes
+  lastSeq @1 :UInt64; # the last event that it covers
+  line @2 :Text;      # the anchor in its text form; printable ASCII, <= 1024 bytes
+}
+
 struct AgentMessage {
   # Root of every message from an agent.
   union {
@@ -372,6 +426,7 @@ struct AgentMessage {
     progress @3 :Progress;
     heartbeat @4 :Void;
     refused @5 :Fault;          # said before closing
+    worldFound @6 :WorldFound; # after a Welcome that wants it, and from time to time
   }
 }
 
@@ -384,5 +439,6 @@ struct OrchestratorMessage {
     reportAck @3 :Data;         # 16 bytes: reportId
     heartbeat @4 :Void;
     refused @5 :Fault;          # said before closing
+    anchorMade @6 :AnchorMade;  # after a Welcome, and whenever there is a new one
   }
 }

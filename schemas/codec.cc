@@ -3,6 +3,8 @@
 #include "base/sha256.h"
 #include "schemas/convert.h"
 
+#include <algorithm>
+
 namespace drover {
 namespace {
 
@@ -67,6 +69,9 @@ void write(schema::Welcome::Builder out, const Welcome& value) {
     }
     out.setHeartbeatMs(value.heartbeat_ms);
     out.setDeadMs(value.dead_ms);
+    auto resets = out.initResets(flat::count(value.resets, resets_sent_max));
+    for (unsigned i = 0; i < resets.size(); ++i) flat::write(resets[i], value.resets[i]);
+    out.setWantsWorld(value.wants_world);
 }
 
 Welcome read(schema::Welcome::Reader in, Checks& checks) {
@@ -85,6 +90,10 @@ Welcome read(schema::Welcome::Reader in, Checks& checks) {
     if (value.heartbeat_ms == 0 || value.dead_ms <= value.heartbeat_ms) {
         checks.fail("heartbeat", "not shorter than the silence that closes");
     }
+    value.resets =
+        checks.list(in.getResets(), resets_sent_max, "resets",
+                    [&](schema::LineageReset::Reader reset) { return flat::read(reset, checks); });
+    value.wants_world = in.getWantsWorld();
     return value;
 }
 
@@ -98,6 +107,18 @@ void write(schema::EffectWanted::Builder out, const EffectWanted& value) {
 EffectWanted read(schema::EffectWanted::Reader in, Checks& checks) {
     return {flat::read(in.getEffect(), checks), in.getEpoch(), read(in.getHead(), checks),
             checks.fixed<Hash>(in.getDigest(), "effect digest")};
+}
+
+void write(schema::WorldFound::Builder out, const WorldFound& value) {
+    auto jobs = out.initJobs(flat::count(value.jobs, world_jobs_max));
+    for (unsigned i = 0; i < jobs.size(); ++i) flat::write(jobs[i], value.jobs[i]);
+    out.setIsCut(value.is_cut);
+}
+
+WorldFound read(schema::WorldFound::Reader in, Checks& checks) {
+    return {checks.list(in.getJobs(), world_jobs_max, "jobs",
+                        [&](schema::JobWorld::Reader job) { return flat::read(job, checks); }),
+            in.getIsCut()};
 }
 
 AgentMessage read(schema::AgentMessage::Reader in, Checks& checks) {
@@ -115,9 +136,23 @@ AgentMessage read(schema::AgentMessage::Reader in, Checks& checks) {
             return Heartbeat{};
         case Root::REFUSED:
             return Refused{flat::read(in.getRefused(), checks)};
+        case Root::WORLD_FOUND:
+            return read(in.getWorldFound(), checks);
     }
     checks.fail("agent message", "unknown alternative");
     return Heartbeat{};
+}
+
+AnchorMade read(schema::AnchorMade::Reader in, Checks& checks) {
+    AnchorMade made;
+    made.lineage = checks.fixed<Uuid>(in.getLineage(), "lineage");
+    made.last_seq = in.getLastSeq();
+    made.line = checks.text(in.getLine(), "anchor", anchor_line_bytes_max);
+    const bool is_printable = std::all_of(made.line.begin(), made.line.end(),
+                                          [](char c) { return c >= ' ' && c <= '~'; });
+    // The agent keeps it as a line of a file.
+    if (!is_printable) checks.fail("anchor", "not printable");
+    return made;
 }
 
 OrchestratorMessage read(schema::OrchestratorMessage::Reader in, Checks& checks) {
@@ -137,6 +172,8 @@ OrchestratorMessage read(schema::OrchestratorMessage::Reader in, Checks& checks)
             return Heartbeat{};
         case Root::REFUSED:
             return Refused{flat::read(in.getRefused(), checks)};
+        case Root::ANCHOR_MADE:
+            return read(in.getAnchorMade(), checks);
     }
     checks.fail("orchestrator message", "unknown alternative");
     return Heartbeat{};
@@ -170,6 +207,7 @@ Bytes encode(const AgentMessage& message) {
             [&](const ProgressMade& made) { flat::write(root.initProgress(), made.progress); },
             [&](const Heartbeat&) { root.setHeartbeat(); },
             [&](const Refused& refused) { flat::write(root.initRefused(), refused.error); },
+            [&](const WorldFound& found) { write(root.initWorldFound(), found); },
         },
         message);
     return flat::to_bytes(root);
@@ -190,6 +228,12 @@ Bytes encode(const OrchestratorMessage& message) {
             [&](const ReportAck& ack) { root.setReportAck(flat::blob(ack.report_id.view())); },
             [&](const Heartbeat&) { root.setHeartbeat(); },
             [&](const Refused& refused) { flat::write(root.initRefused(), refused.error); },
+            [&](const AnchorMade& made) {
+                auto out = root.initAnchorMade();
+                out.setLineage(flat::blob(made.lineage.view()));
+                out.setLastSeq(made.last_seq);
+                out.setLine(flat::text(made.line));
+            },
         },
         message);
     return flat::to_bytes(root);

@@ -5,6 +5,7 @@
 
 #include "schemas/agent.capnp.h"
 #include "schemas/flat.h"
+#include "schemas/restore.h"
 
 namespace drover::flat {
 
@@ -43,6 +44,12 @@ void write(schema::PreflightDone::Builder out, const PreflightDone& value);
 
 void write(schema::Progress::Builder out, const Progress& value);
 [[nodiscard]] Progress read(schema::Progress::Reader in, Checks& checks);
+
+void write(schema::JobWorld::Builder out, const JobWorld& value);
+[[nodiscard]] JobWorld read(schema::JobWorld::Reader in, Checks& checks);
+
+void write(schema::LineageReset::Builder out, const LineageReset& value);
+[[nodiscard]] LineageReset read(schema::LineageReset::Reader in, Checks& checks);
 
 // ---- pieces that several of the above share ----
 

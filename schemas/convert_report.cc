@@ -147,6 +147,11 @@ DataStateNow read(schema::Report::DataState::Reader in, Checks& checks) {
             checks.fixed<Generation>(in.getGeneration(), "generation"), in.getBacklogBytes()};
 }
 
+DrainDone read(schema::Report::DrainDone::Reader in) {
+    return {in.getBatch(), in.getBytes(), in.getBytesReadBack(), in.getBytesDiffered(),
+            in.getBytesUnverified()};
+}
+
 GenerationGone read(schema::Report::GenerationGone::Reader in, Checks& checks) {
     if (in.getDisk() >= disks_max) checks.fail("generation disk", "too high");
     return {in.getDisk(), checks.text(in.getCause(), "generation cause")};
@@ -178,6 +183,9 @@ void write_body(schema::Report::Builder out, const ReportBody& value) {
                        auto group = out.initDrainDone();
                        group.setBatch(body.batch);
                        group.setBytes(body.bytes);
+                       group.setBytesReadBack(body.bytes_read_back);
+                       group.setBytesDiffered(body.bytes_differed);
+                       group.setBytesUnverified(body.bytes_unverified);
                    },
                    [&](const VerifyDone& body) { write(out.initVerifyDone(), body); },
                    [&](const ActivateDone& body) {
@@ -222,7 +230,7 @@ ReportBody read_body(schema::Report::Reader in, Checks& checks) {
         case Report::FENCE_BROKEN:
             return FenceBrokenByRoot{checks.text(in.getFenceBroken().getBy(), "broken by")};
         case Report::DRAIN_DONE:
-            return DrainDone{in.getDrainDone().getBatch(), in.getDrainDone().getBytes()};
+            return read(in.getDrainDone());
         case Report::VERIFY_DONE:
             return read(in.getVerifyDone(), checks);
         case Report::ACTIVATE_DONE:
@@ -281,6 +289,11 @@ void write(schema::Progress::Builder out, const Progress& value) {
     out.setRateBytesPerS(value.rate_bytes_per_s);
     out.setBytesWrittenSinceActivation(value.bytes_written_since_activation);
     out.setDetail(text(free_text(value.detail)));
+    out.setBytesUnverified(value.bytes_unverified);
+    out.setBytesReadBack(value.bytes_read_back);
+    out.setBytesDiffered(value.bytes_differed);
+    out.setWalkRounds(value.walk_rounds);
+    out.setWalkAlarms(value.walk_alarms);
 }
 
 Progress read(schema::Progress::Reader in, Checks& checks) {
@@ -303,6 +316,11 @@ Progress read(schema::Progress::Reader in, Checks& checks) {
     value.rate_bytes_per_s = in.getRateBytesPerS();
     value.bytes_written_since_activation = in.getBytesWrittenSinceActivation();
     value.detail = checks.text(in.getDetail(), "progress detail");
+    value.bytes_unverified = in.getBytesUnverified();
+    value.bytes_read_back = in.getBytesReadBack();
+    value.bytes_differed = in.getBytesDiffered();
+    value.walk_rounds = in.getWalkRounds();
+    value.walk_alarms = in.getWalkAlarms();
     return value;
 }
 

@@ -45,6 +45,9 @@ struct CutoverStarted {
 struct DeltaDrained {
   batch @0 :UInt64;  # number of the last batch, from the source agent
   bytes @1 :UInt64;  # payload of the drain
+  bytesReadBack @2 :UInt64;    # of all that was written to the target for this copy
+  bytesDiffered @3 :UInt64;    # of those, and sent again
+  bytesUnverified @4 :UInt64;  # not read back, because the target cannot
 }
 
 struct ValidationWaived {
@@ -125,6 +128,12 @@ struct CommandRejected {
   detail @3 :Text;  # free text
 }
 
+struct Verdict {
+  # A person ended a job after a restore.
+  by @0 :Text;
+  reason @1 :Text;  # free text, never empty
+}
+
 struct Event {
   union {
     jobPlanned @0 :JobPlanned;
@@ -178,5 +187,11 @@ struct Event {
     deletionStarted @48 :Deed;
     targetDataDeleted @49 :Void;
     commandRejected @50 :CommandRejected;
+    reconcileStarted :group { oldHeadSeq @51 :UInt64; }       # the last event the log has
+    worldSeen @52 :Agent.JobWorld;                            # as the agent reported it
+    reconciled @53 :Void;
+    resolvedToTarget @54 :Verdict;
+    resolvedToSource @55 :Verdict;
+    resolvedToNeither @56 :Verdict;
   }
 }

@@ -44,6 +44,7 @@ struct Checkpoint {
   batch @2 :UInt64;                  # last durable batch; only rises
   mode @3 :JournalMode;
   mirroredUpto @4 :List(UInt64);     # bytes per disk, <= 32: everything below was sent once
+  verifiedBatch @5 :UInt64;          # everything up to it was read back; 0: nothing is known to be
 }
 
 struct PeerWelcome {
@@ -79,6 +80,15 @@ struct RangeAnswer {
   digests @2 :Data;                  # 16 (XXH3-128) or 32 (SHA-256 leaf) bytes per chunk, <= 4096 chunks
 }
 
+struct ReadBack {
+  # What the target read again from its disks after it was flushed, in this session. Set by the target.
+  verifiedBatch @0 :UInt64;          # as in Checkpoint
+  unverifiedBytes @1 :UInt64;        # flushed, but not read yet, or differing
+  readBytes @2 :UInt64;              # in this session; only rises
+  differedBytes @3 :UInt64;          # of those; only rises, also when they were sent again
+  differing @4 :List(Agent.ByteRange);  # <= 256; not what was written, until it is sent again
+}
+
 struct SourceMessage {
   # Root of every control message from the source.
   union {
@@ -87,6 +97,8 @@ struct SourceMessage {
     hashRange @2 :RangeQuestion;     # answered by hashes; chunkBytes 4096..1 MiB
     shaRange @3 :RangeQuestion;      # answered by leaves; chunkBytes >= 4096
     ping @4 :Void;                   # answered by pong
+    readBack @5 :Bool;               # answered by readBack; true: once everything flushed was read.
+                                     # Only to a target with the capability "proof.read_back"
   }
 }
 
@@ -100,6 +112,7 @@ struct TargetMessage {
     leaves @4 :RangeAnswer;
     working @5 :Void;                # an answer takes longer; not an answer itself
     pong @6 :Void;
+    readBack @7 :ReadBack;
   }
 }
 

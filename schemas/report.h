@@ -65,6 +65,11 @@ struct FenceBrokenByRoot {
 struct DrainDone {
     std::uint64_t batch = 0;
     std::uint64_t bytes = 0;
+    /// Of all that was ever written to the target's disks for this copy: read back from them, found
+    /// to differ then and sent again, and not read back (because the target cannot).
+    std::uint64_t bytes_read_back = 0;
+    std::uint64_t bytes_differed = 0;
+    std::uint64_t bytes_unverified = 0;
 
     bool operator==(const DrainDone&) const = default;
 };
@@ -158,6 +163,11 @@ struct Progress {
     std::uint64_t rate_bytes_per_s = 0;                ///< over the last second or so
     std::uint64_t bytes_written_since_activation = 0;  ///< target only
     std::string detail;                                ///< last error in words, empty when well
+    std::uint64_t bytes_unverified = 0;  ///< durable on the target, not read back there yet
+    std::uint64_t bytes_read_back = 0;   ///< by the target, of what it wrote
+    std::uint64_t bytes_differed = 0;    ///< of those, and sent again; stays 0 on good hardware
+    std::uint64_t walk_rounds = 0;       ///< complete rounds of the comparison while in sync
+    std::uint64_t walk_alarms = 0;       ///< ranges that differed unexplained; must stay 0
 
     bool operator==(const Progress&) const = default;
 };

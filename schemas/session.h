@@ -3,7 +3,7 @@
 ///
 ///   agent ── Hello ──►  orchestrator          once, first
 ///         ◄─ Welcome ── (or Refused, then close)
-///         ◄─ EffectWanted / EffectWithdrawn / ReportAck / Heartbeat
+///         ◄─ EffectWanted / EffectWithdrawn / ReportAck / Heartbeat / AnchorMade
 ///         ── EffectTaken / ReportMade / ProgressMade / Heartbeat ──►
 #pragma once
 
@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "schemas/model.h"
+#include "schemas/restore.h"
 
 namespace drover {
 
@@ -45,6 +46,9 @@ struct Hello {
     bool operator==(const Hello&) const = default;
 };
 
+/// Of an agent that keeps anchors: an older one takes AnchorMade for a protocol error.
+constexpr const char* anchors_capability = "anchors";
+
 struct Welcome {
     std::uint16_t version = protocol_max;
     Uuid lineage;
@@ -54,6 +58,9 @@ struct Welcome {
     std::optional<Hash> hash_at_witness;  ///< the log's hash at Hello::witness.seq, if it has it
     std::uint32_t heartbeat_ms = 5000;    ///< each side sends one at least this often
     std::uint32_t dead_ms = 20000;        ///< silence after which a side closes
+    /// How the log came to this lineage, oldest first; empty: it was never restored with a loss.
+    std::vector<LineageReset> resets;
+    bool wants_world = false;             ///< the agent shall send WorldFound
 
     bool operator==(const Welcome&) const = default;
 };
@@ -103,18 +110,39 @@ struct ReportAck {
     bool operator==(const ReportAck&) const = default;
 };
 
+constexpr std::size_t anchor_line_bytes_max = 1024;
+
+/// A new signed anchor of the orchestrator's log, for the agent to keep (eventlog/format.md).
+struct AnchorMade {
+    Uuid lineage;
+    std::uint64_t last_seq = 0;
+    std::string line;  ///< printable ASCII, at most anchor_line_bytes_max
+
+    bool operator==(const AnchorMade&) const = default;
+};
+
 struct ProgressMade {
     Progress progress;
 
     bool operator==(const ProgressMade&) const = default;
 };
 
+/// What the agent's host holds, job by job. Sent after a Welcome that wants it, and from time to
+/// time.
+struct WorldFound {
+    std::vector<JobWorld> jobs;  ///< at most world_jobs_max
+    bool is_cut = false;         ///< there are more
+
+    bool operator==(const WorldFound&) const = default;
+};
+
 struct Heartbeat {
     bool operator==(const Heartbeat&) const = default;
 };
 
-using AgentMessage = std::variant<Hello, EffectTaken, ReportMade, ProgressMade, Heartbeat, Refused>;
+using AgentMessage = std::variant<Hello, EffectTaken, ReportMade, ProgressMade, Heartbeat, Refused,
+                                  WorldFound>;
 using OrchestratorMessage =
-    std::variant<Welcome, EffectWanted, EffectWithdrawn, ReportAck, Heartbeat, Refused>;
+    std::variant<Welcome, EffectWanted, EffectWithdrawn, ReportAck, Heartbeat, Refused, AnchorMade>;
 
 }  // namespace drover

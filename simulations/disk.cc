@@ -123,8 +123,12 @@ Result<> SimulatedDevice::read(std::uint64_t offset, std::span<std::uint8_t> out
 
 Result<> SimulatedDevice::write(std::uint64_t offset, ByteView data) {
     TRY_VOID(begin_write(offset, data.size()));
-    for (; !data.empty(); data = data.subspan(block_bytes), offset += block_bytes)
-        disk_.write(offset / block_bytes, version_of(data.first(block_bytes)));
+    for (; !data.empty(); data = data.subspan(block_bytes), offset += block_bytes) {
+        const bool flips = disk_.flip_writes > 0;
+        if (flips) --disk_.flip_writes;
+        const Version given = version_of(data.first(block_bytes));
+        disk_.write(offset / block_bytes, flips ? next_version() : given);
+    }
     Environment::current().step("disk.written");
     return {};
 }

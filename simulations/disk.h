@@ -75,6 +75,8 @@ class Disk {
     /// these neither. Without a tracker nothing is lost.
     std::uint32_t lose_completions = 0;
     bool lose_issues = false;
+    /// How many of the next blocks that a device writes become something else on the way.
+    std::uint32_t flip_writes = 0;
     /// Shared with the tracker objects, because a dying process may outlive the boot for a moment.
     std::vector<std::shared_ptr<KernelTracking>> tracking;
     /// By whom the disk is held exclusively: a guard's name, or empty.

@@ -53,6 +53,7 @@ constexpr std::array<std::string_view, fault_kind_count> names = {
     "stray_writer",
     "lose_target_for_good",
     "duplicate_parcels",
+    "flip_write_target",
 };
 
 using statemachine::Phase;

@@ -57,10 +57,11 @@ enum class FaultKind : std::uint8_t {
     disk_vanishes,
     stray_writer,          ///< root mounts a fenced disk by hand
     lose_target_for_good,  ///< the machine is scrapped
-    duplicate_parcels
+    duplicate_parcels,
+    flip_write_target  ///< a block of the target's disk is not what was written to it
 };
 
-constexpr std::size_t fault_kind_count = static_cast<std::size_t>(FaultKind::duplicate_parcels) + 1;
+constexpr std::size_t fault_kind_count = static_cast<std::size_t>(FaultKind::flip_write_target) + 1;
 
 [[nodiscard]] std::string_view name_of(FaultKind kind);
 

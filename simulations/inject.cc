@@ -157,6 +157,14 @@ void stray_writer(World& world, const Fault& fault, SimulatedJob& job) {
     });
 }
 
+/// Nobody is told: only reading back can find it.
+void flip_write(World& world, const Fault& fault, SimulatedJob& job) {
+    job.write_flipped = true;
+    Disk* disk = job.target_machine->find(job.spec.disks.front().target);
+    disk->flip_writes = 1;
+    world.scheduler.after(fault.lasts, [disk] { disk->flip_writes = 0; });
+}
+
 void hurt_processes(World& world, const Fault& fault, SimulatedJob& job) {
     switch (fault.kind) {
         case FaultKind::kill_source_agent:
@@ -241,6 +249,8 @@ void hurt_storage(World& world, const Fault& fault, SimulatedJob& job) {
             job.contents_damaged = true;
             job.damaged_at = world.scheduler.now();
             return job.target_machine->find(target_disk)->rot(fault.number % world.options.blocks);
+        case FaultKind::flip_write_target:
+            return flip_write(world, fault, job);
         case FaultKind::read_error_source:
             return during(world, fault, {"disk.read", source_disk, io, false});
         case FaultKind::write_error_target:

@@ -67,8 +67,16 @@ void Invariants::check_transition(SimulatedJob& job, const statemachine::Event& 
     const bool damaged = job.contents_damaged || job.cloned;
     if (std::holds_alternative<statemachine::MismatchFound>(event) && !damaged)
         world_.violate(
-            "the dirty set is conservative, and what was acknowledged is durable",
+            job.write_flipped
+                ? "a write that went wrong is found by reading back"
+                : "the dirty set is conservative, and what was acknowledged is durable",
             "job " + job.name + ": the comparison found a difference that no fault made");
+    const auto* drained = std::get_if<statemachine::DeltaDrained>(&event);
+    const bool explained = damaged || job.write_flipped || job.disk_vanished;
+    if (drained != nullptr && drained->bytes_differed > 0 && !explained)
+        world_.violate("reading back finds nothing that no fault made",
+                       "job " + job.name + ": " + std::to_string(drained->bytes_differed) +
+                           " bytes were not what had been written");
     if (state->phase != job.phase) job.phase_since = world_.scheduler.now();
     job.phase = state->phase;
 }
@@ -166,6 +174,7 @@ void Invariants::check_end() {
     for (SimulatedJob& job : world_.jobs) {
         const statemachine::Job* state = world_.state_of(job);
         if (state != nullptr) check_job_end(job, *state);
+        check_walker(job);
         for (const auto* host : {job.source.get(), job.target.get()}) {
             const auto witness = agent::load_witness(agent::StatePaths{host->machine.state_root()});
             if (!witness || witness->seq == 0) continue;
@@ -177,6 +186,14 @@ void Invariants::check_end() {
                     "agent " + host->options.name + " saw " + std::to_string(witness->seq));
         }
     }
+}
+
+/// What the walker of a source has said, as far as it was heard.
+void Invariants::check_walker(const SimulatedJob& job) {
+    if (!job.id || job.contents_damaged || job.cloned || world_.server->core() == nullptr) return;
+    const auto* last = world_.server->core()->telemetry().latest(*job.id, Side::source);
+    if (last != nullptr && last->progress.walk_alarms > 0)
+        world_.violate("the walker finds nothing that no fault made", "job " + job.name);
 }
 
 /// Whoever should serve does, alone.

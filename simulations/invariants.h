@@ -53,6 +53,7 @@ class Invariants {
     void check_claim(const AgentHost& host, const Report& report);
     void check_fence(SimulatedJob& job);
     void check_fence_is_back(SimulatedJob& job);
+    void check_walker(const SimulatedJob& job);
     void check_job_end(SimulatedJob& job, const statemachine::Job& state);
 
     World& world_;

@@ -94,6 +94,10 @@ void Thread::join() {
     simulated_.reset();
 }
 
+void Thread::detach() {
+    simulated_.reset();
+}
+
 void sleep_ms(std::int64_t ms) {
     Scheduler::current().sleep(ms * 1000);
 }

@@ -142,6 +142,7 @@ void World::build_job(std::uint32_t index) {
     agent.server = server_name;
     // A target gives a source up that was silent for an hour.
     agent.pacing = {options.idle_pause_ms, 3'600'000, 1'500'000};
+    agent.pacing.walk_round_ms_min = 20 * options.idle_pause_ms;
     agent.tick_min = options.tick_min;
     agent.tick_max = options.tick_max;
     agent.name = source;

@@ -81,6 +81,7 @@ struct SimulatedJob {
     statemachine::Phase phase = statemachine::Phase::planned;
     bool target_lost = false;       ///< its machine will never come back
     bool contents_damaged = false;  ///< bits rotted or writes tore, so a comparison may differ
+    bool write_flipped = false;     ///< a write went wrong: reading back has to find it
     bool cloned = false;            ///< a copy of the source's machine has called in
     bool disk_vanished = false;     ///< so that nobody can tell who wrote to it meanwhile
     bool fence_disturbed = false;   ///< somebody with root wrote to a fenced disk

@@ -57,6 +57,10 @@ struct ActionName {
     std::string_view operator()(const TimerElapsed&) { return "timer"; }
 
     std::string_view operator()(const LinkChanged&) { return "link"; }
+
+    std::string_view operator()(const Resolve&) { return "resolve"; }
+
+    std::string_view operator()(const WorldReported&) { return "world"; }
 };
 
 /// Arguments as a person would give them, so that only the state decides.
@@ -68,6 +72,7 @@ Wish plausible(Wish wish, const Job& job) {
     if (auto* resync = std::get_if<Resync>(&wish)) resync->acknowledged_loss = any_text;
     if (auto* abandon = std::get_if<AbandonReverse>(&wish)) abandon->acknowledged_loss = any_text;
     if (auto* stopped = std::get_if<ConfirmTargetStopped>(&wish)) stopped->how = any_text;
+    if (auto* resolve = std::get_if<Resolve>(&wish)) resolve->confirm = job.spec.name;
     if (auto* throttle = std::get_if<Throttle>(&wish)) {
         throttle->limits.rate_bytes_per_s = job.limits.rate_bytes_per_s + 1;
     }
@@ -98,7 +103,8 @@ const std::vector<Wish>& operator_wishes() {
                                           Retry{},           Park{},
                                           Unpark{},          ConfirmTargetStopped{},
                                           WaiveValidation{}, AbandonReverse{},
-                                          DeleteData{},      LiftQuarantine{}};
+                                          DeleteData{},      LiftQuarantine{},
+                                          Resolve{}};
     return wishes;
 }
 

@@ -73,6 +73,9 @@ class Writer {
         auto to = out_.initDeltaDrained();
         to.setBatch(fact.batch);
         to.setBytes(fact.bytes);
+        to.setBytesReadBack(fact.bytes_read_back);
+        to.setBytesDiffered(fact.bytes_differed);
+        to.setBytesUnverified(fact.bytes_unverified);
     }
 
     void operator()(const TargetVerified& fact) {
@@ -238,7 +241,27 @@ class Writer {
         to.setDetail(text(free_text(fact.detail)));
     }
 
+    void operator()(const ReconcileStarted& fact) {
+        out_.initReconcileStarted().setOldHeadSeq(fact.old_head_seq);
+    }
+
+    void operator()(const WorldSeen& fact) { flat::write(out_.initWorldSeen(), fact.world); }
+
+    void operator()(const Reconciled&) { out_.setReconciled(); }
+
+    void operator()(const ResolvedToTarget& fact) { verdict(out_.initResolvedToTarget(), fact); }
+
+    void operator()(const ResolvedToSource& fact) { verdict(out_.initResolvedToSource(), fact); }
+
+    void operator()(const ResolvedToNeither& fact) { verdict(out_.initResolvedToNeither(), fact); }
+
   private:
+    template <class Resolved>
+    static void verdict(schema::Verdict::Builder to, const Resolved& fact) {
+        to.setBy(text(free_text(fact.by)));
+        to.setReason(text(free_text(fact.reason)));
+    }
+
     static void deed(schema::Deed::Builder to, const std::string& by) {
         to.setBy(text(free_text(by)));
     }

@@ -26,6 +26,11 @@ CutoverStarted read(schema::CutoverStarted::Reader in, Checks& checks) {
             checks.fixed<FenceToken>(in.getToken(), "token"), in.getDeadlineMicros()};
 }
 
+DeltaDrained read(schema::DeltaDrained::Reader in) {
+    return {in.getBatch(), in.getBytes(), in.getBytesReadBack(), in.getBytesDiffered(),
+            in.getBytesUnverified()};
+}
+
 RollbackStarted read(schema::RollbackStarted::Reader in, Checks& checks) {
     return {checks.number(in.getMode(), RollbackMode::keep, "rollback mode"),
             checks.text(in.getBy(), "by"), checks.text(in.getCause(), "cause"),
@@ -65,6 +70,11 @@ CommandRejected read(schema::CommandRejected::Reader in, Checks& checks) {
             checks.text(in.getId(), "id"), checks.text(in.getDetail(), "detail")};
 }
 
+template <class Resolved>
+Resolved read_verdict(schema::Verdict::Reader in, Checks& checks) {
+    return {checks.text(in.getBy(), "by"), checks.text(in.getReason(), "reason")};
+}
+
 /// Facts that move the phase.
 Event read_step(schema::Event::Reader in, Checks& checks) {
     using Root = schema::Event;
@@ -99,7 +109,7 @@ Event read_step(schema::Event::Reader in, Checks& checks) {
         case Root::FENCE_REFUSED:
             return FenceRefused{in.getFenceRefused().getBacklogBytes()};
         case Root::DELTA_DRAINED:
-            return DeltaDrained{in.getDeltaDrained().getBatch(), in.getDeltaDrained().getBytes()};
+            return read(in.getDeltaDrained());
         case Root::TARGET_VERIFIED:
             return TargetVerified{flat::read_proofs(in.getTargetVerified().getDisks(), checks)};
         case Root::MISMATCH_FOUND:
@@ -138,7 +148,7 @@ Event read_step(schema::Event::Reader in, Checks& checks) {
     return TestReverted{};
 }
 
-/// Facts that do not.
+/// Facts that do not, and those that end a job from any phase.
 Event read_flag(schema::Event::Reader in, Checks& checks) {
     using Root = schema::Event;
     switch (in.which()) {
@@ -202,6 +212,18 @@ Event read_flag(schema::Event::Reader in, Checks& checks) {
             return TargetDataDeleted{};
         case Root::COMMAND_REJECTED:
             return read(in.getCommandRejected(), checks);
+        case Root::RECONCILE_STARTED:
+            return ReconcileStarted{in.getReconcileStarted().getOldHeadSeq()};
+        case Root::WORLD_SEEN:
+            return WorldSeen{flat::read(in.getWorldSeen(), checks)};
+        case Root::RECONCILED:
+            return Reconciled{};
+        case Root::RESOLVED_TO_TARGET:
+            return read_verdict<ResolvedToTarget>(in.getResolvedToTarget(), checks);
+        case Root::RESOLVED_TO_SOURCE:
+            return read_verdict<ResolvedToSource>(in.getResolvedToSource(), checks);
+        case Root::RESOLVED_TO_NEITHER:
+            return read_verdict<ResolvedToNeither>(in.getResolvedToNeither(), checks);
         default:
             break;  // of Cap'n Proto's enum, not ours: read_step() has the rest
     }

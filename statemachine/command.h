@@ -86,6 +86,15 @@ struct DeleteData {
 
 struct LiftQuarantine {};
 
+/// Who serves, as the person found it: the job ends, and drover opens and closes nothing.
+enum class Serving : std::uint8_t { target = 0, source = 1, neither = 2 };
+
+/// Ends a job that a restore left undecided.
+struct Resolve {
+    Serving serving = Serving::neither;
+    std::string confirm;  ///< the job's name
+};
+
 // ---- not from people ----
 
 struct ReportReceived {
@@ -101,10 +110,16 @@ struct LinkChanged {
     bool connected = false;
 };
 
+/// What one side holds; asked for after a restore.
+struct WorldReported {
+    JobWorld world;
+};
+
 using Wish = std::variant<Plan, Preflight, Start, Pause, Resume, Throttle, TestStart, TestRevert,
                           Arm, Disarm, Cutover, Rollback, Resync, Commit, Cancel, Retry, Park,
                           Unpark, ConfirmTargetStopped, WaiveValidation, AbandonReverse, DeleteData,
-                          LiftQuarantine, ReportReceived, TimerElapsed, LinkChanged>;
+                          LiftQuarantine, ReportReceived, TimerElapsed, LinkChanged, Resolve,
+                          WorldReported>;
 
 struct Command {
     Uuid command_id;     ///< a retry carries the same one

@@ -72,6 +72,7 @@ Decision decide(const Job& job, const Command& command, const DecideContext& con
                       "list the jobs, or plan this one");
     }
     if (job.quarantined) return decide_quarantined(asked);
+    if (auto decided = decide_reconciling(asked)) return *std::move(decided);
     return storable(
         std::visit([&](const auto& wish) { return decide_on(wish, asked); }, command.wish));
 }

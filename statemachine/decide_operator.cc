@@ -148,6 +148,11 @@ Decision decide_on(const DeleteData& wish, const Asked& asked) {
     if (!is_one_of(job.phase, {Phase::rolled_back, Phase::cancelled})) {
         return wrong_phase(asked, "cancel the job, or roll it back, before its copy is deleted");
     }
+    if (job.resolved) {
+        return reject(rejection::job_resolved,
+                      "the job was ended after a restore: its target may be in service",
+                      "look at the target, and delete the data there by hand");
+    }
     if (job.copy_cause.seq == 0) {
         return reject(rejection::nothing_copied, "the job never wrote to its target disks",
                       "nothing has to be deleted");

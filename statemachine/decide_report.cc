@@ -207,7 +207,8 @@ class ReportDecider {
 
     Accepted operator()(const DrainDone& body) {
         if (!current()) return {};
-        return {{DeltaDrained{body.batch, body.bytes}}};
+        return {{DeltaDrained{body.batch, body.bytes, body.bytes_read_back, body.bytes_differed,
+                              body.bytes_unverified}}};
     }
 
     Accepted operator()(const VerifyDone& body) {
@@ -238,6 +239,8 @@ class ReportDecider {
         const bool known = job_.parked && job_.parked->step == effect_.kind &&
                            job_.parked->error.id() == body.error.id();
         if (known || effect_.kind == EffectKind::wake_at || !current()) return {};
+        // Its agent cleaned up after something newer than this log knows of.
+        if (job_.resolved && body.error.id() == "stale_effect") return {{CleanedUp{effect_.side}}};
         Accepted accepted;
         if (effect_.kind == EffectKind::activate) {
             accepted.events.push_back(ActivationFailed{body.error});
@@ -308,6 +311,8 @@ Decision decide_on(const ReportReceived& wish, const Asked& asked) {
                       "check which certificate that host uses");
     }
     if (effect.lineage != job.lineage) return Accepted{};  // of a log that this one has replaced
+    // Such a job owes nobody anything, whatever is still told of the time before its end.
+    if (job.resolved && effect.kind != EffectKind::cleanup) return Accepted{};
     return std::visit(ReportDecider(job, effect), wish.report.body);
 }
 

@@ -71,6 +71,12 @@ struct Asked {
 [[nodiscard]] Decision decide_on(const ConfirmTargetStopped& wish, const Asked& asked);
 [[nodiscard]] Decision decide_on(const AbandonReverse& wish, const Asked& asked);
 
+// ---- decide_reconcile.cc ----
+[[nodiscard]] Decision decide_on(const Resolve& wish, const Asked& asked);
+[[nodiscard]] Decision decide_on(const WorldReported& wish, const Asked& asked);
+/// What is not decided while the job is reconciling; nullopt for a wish that is.
+[[nodiscard]] std::optional<Decision> decide_reconciling(const Asked& asked);
+
 // ---- decide_report.cc ----
 [[nodiscard]] Decision decide_on(const ReportReceived& wish, const Asked& asked);
 

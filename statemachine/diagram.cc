@@ -75,7 +75,13 @@ std::string state_machine_document() {
            "on.\n\n"
            "```mermaid\n" +
            transitions_mermaid() + "```\n\n## Facts that move the phase\n\n" + moving_table() +
-           "\n## Facts that leave the phase as it is\n\n" + staying_table();
+           "\n## Facts that leave the phase as it is\n\n" + staying_table() +
+           "\n## Facts that end a job after a restore\n\n"
+           "A person's verdict on a job that a restore with a loss left undecided ends it from any "
+           "phase:\nResolvedToTarget in " +
+           text_of(Phase::committed) + ", ResolvedToSource and ResolvedToNeither in " +
+           text_of(Phase::cancelled) +
+           ". Nothing is released,\ndeactivated or deleted, and every fence stays.\n";
 }
 
 }  // namespace drover::statemachine

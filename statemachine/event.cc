@@ -126,6 +126,18 @@ std::string_view name_of(EventKind kind) {
             return "TargetDataDeleted";
         case EventKind::command_rejected:
             return "CommandRejected";
+        case EventKind::reconcile_started:
+            return "ReconcileStarted";
+        case EventKind::world_seen:
+            return "WorldSeen";
+        case EventKind::reconciled:
+            return "Reconciled";
+        case EventKind::resolved_to_target:
+            return "ResolvedToTarget";
+        case EventKind::resolved_to_source:
+            return "ResolvedToSource";
+        case EventKind::resolved_to_neither:
+            return "ResolvedToNeither";
     }
     DROVER_UNREACHABLE();
 }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "schemas/model.h"
+#include "schemas/restore.h"
 
 #include <cstdint>
 #include <map>
@@ -88,6 +89,9 @@ struct FenceRefused {
 struct DeltaDrained {
     std::uint64_t batch = 0;
     std::uint64_t bytes = 0;
+    std::uint64_t bytes_read_back = 0;   ///< from the target's disks, of all that was written there
+    std::uint64_t bytes_differed = 0;    ///< of those, and sent again
+    std::uint64_t bytes_unverified = 0;  ///< not read back, because the target cannot
     bool operator==(const DeltaDrained&) const = default;
 };
 
@@ -314,6 +318,47 @@ struct CommandRejected {
     bool operator==(const CommandRejected&) const = default;
 };
 
+// ---- after a restore with a loss ----
+
+/// The log is an older copy: nothing is asked of anybody until both hosts have said what they hold.
+struct ReconcileStarted {
+    std::uint64_t old_head_seq = 0;  ///< the last event that the log has of what happened
+    bool operator==(const ReconcileStarted&) const = default;
+};
+
+/// What one side holds, as its agent found it.
+struct WorldSeen {
+    JobWorld world;
+    bool operator==(const WorldSeen&) const = default;
+};
+
+/// Both sides hold what the log says: the job goes on.
+struct Reconciled {
+    bool operator==(const Reconciled&) const = default;
+};
+
+/// A person ended the job as it was found; drover releases, deactivates and deletes nothing. The
+/// target serves.
+struct ResolvedToTarget {
+    std::string by;
+    std::string reason;
+    bool operator==(const ResolvedToTarget&) const = default;
+};
+
+/// The same; the source serves, or will once root has removed its fence.
+struct ResolvedToSource {
+    std::string by;
+    std::string reason;
+    bool operator==(const ResolvedToSource&) const = default;
+};
+
+/// The same; who serves is decided without drover.
+struct ResolvedToNeither {
+    std::string by;
+    std::string reason;
+    bool operator==(const ResolvedToNeither&) const = default;
+};
+
 /// The order here is not stored; EventKind is.
 using Event =
     std::variant<JobPlanned, PreflightPassed, PreflightFailed, MirrorStarted, MirrorCompleted,
@@ -325,7 +370,8 @@ using Event =
                  QuarantineLifted, LimitsChanged, RetryStarted, DataStateChanged, GenerationLost,
                  ActivationFailed, ValidationFailed, DeadlinePassed, AgentLost, AgentBack,
                  TargetStopConfirmed, TargetDeactivated, FenceBreached, FenceBroken, CleanedUp,
-                 DeletionStarted, TargetDataDeleted, CommandRejected>;
+                 DeletionStarted, TargetDataDeleted, CommandRejected, ReconcileStarted, WorldSeen,
+                 Reconciled, ResolvedToTarget, ResolvedToSource, ResolvedToNeither>;
 
 /// Stored numbers: index in the variant at the first release plus 1; append-only from then on.
 enum class EventKind : std::uint16_t {
@@ -379,10 +425,16 @@ enum class EventKind : std::uint16_t {
     cleaned_up = 48,
     deletion_started = 49,
     target_data_deleted = 50,
-    command_rejected = 51
+    command_rejected = 51,
+    reconcile_started = 52,
+    world_seen = 53,
+    reconciled = 54,
+    resolved_to_target = 55,
+    resolved_to_source = 56,
+    resolved_to_neither = 57
 };
 
-constexpr std::uint16_t event_kind_count = 51;
+constexpr std::uint16_t event_kind_count = 57;
 
 [[nodiscard]] EventKind kind_of(const Event& event);
 /// CamelCase name of the fact, for example "SourceFenced".

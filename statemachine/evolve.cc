@@ -288,7 +288,43 @@ class Applier {
 
     void operator()(const CommandRejected&) {}
 
+    // ---- after a restore ----
+
+    void operator()(const ReconcileStarted& fact) {
+        job_.reconciling = Reconciling{fact.old_head_seq, cause_.wall_micros, {}};
+    }
+
+    void operator()(const WorldSeen& fact) {
+        if (job_.reconciling) at(job_.reconciling->worlds, fact.world.side) = fact.world;
+    }
+
+    void operator()(const Reconciled&) {
+        job_.reconciling.reset();
+        // Whether it was disarmed after the copy was made is not known.
+        if (job_.armed) job_.armed->at_micros = 0;
+        renew_ticket();
+    }
+
+    void operator()(const ResolvedToTarget&) { resolve(); }
+
+    void operator()(const ResolvedToSource&) { resolve(); }
+
+    void operator()(const ResolvedToNeither&) { resolve(); }
+
   private:
+    /// Nothing is owed any more that would open or close a disk for anybody.
+    void resolve() {
+        job_.reconciling.reset();
+        job_.resolved = true;
+        job_.release_pending.reset();
+        job_.deactivate_pending = false;
+        job_.deletion_wanted = false;
+        job_.cleaned_up = {};
+        job_.phase_cause = cause_;
+        set_data_state(DataState::idle);
+        go_on();
+    }
+
     void set_data_state(DataState state) {
         if (job_.data_state != state) job_.data_state_since_micros = cause_.wall_micros;
         job_.data_state = state;

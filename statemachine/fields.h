@@ -1,10 +1,10 @@
-/// One list of fields per value, in a fixed order: for showing an event as JSON and for the
-/// canonical text under a state digest. Digests are stored in the log, so these names and their
-/// order are as final as a file format: a new field goes to the end of its list. Internal to
-/// statemachine.
+/// One list of fields per value, in a fixed order: for showing an event as JSON, and for the text
+/// of a state. Golden histories name fields by these names: a new one goes to the end of its list,
+/// and none is renamed. Internal to statemachine.
 #pragma once
 
 #include "statemachine/event.h"
+#include "statemachine/fields_restore.h"
 #include "statemachine/job.h"
 
 namespace drover::statemachine {
@@ -174,6 +174,10 @@ template <class V>
 void fields(V& visit, const DeltaDrained& v) {
     visit("batch", v.batch);
     visit("bytes", v.bytes);
+    // Facts of before these were known keep their text.
+    if (v.bytes_read_back != 0) visit("bytes_read_back", v.bytes_read_back);
+    if (v.bytes_differed != 0) visit("bytes_differed", v.bytes_differed);
+    if (v.bytes_unverified != 0) visit("bytes_unverified", v.bytes_unverified);
 }
 
 template <class V>
@@ -382,8 +386,6 @@ void fields(V& visit, const CommandRejected& v) {
     visit("detail", v.detail);
 }
 
-// ---- state ----
-
 template <class V>
 void fields(V& visit, const Cause& v) {
     visit("seq", v.seq);
@@ -461,6 +463,9 @@ void fields(V& visit, const Job& v) {
     visit("wake_cause", v.wake_cause);
     visit("phase_since_micros", v.phase_since_micros);
     visit("created_micros", v.created_micros);
+    // Only where a restore lost events: the text of every other state is as it was before these.
+    if (v.reconciling) visit("reconciling", v.reconciling);
+    if (v.resolved) visit("resolved", v.resolved);
 }
 
 }  // namespace drover::statemachine

@@ -30,6 +30,15 @@ struct ParkedState {
     bool operator==(const ParkedState&) const = default;
 };
 
+/// After a restore with a loss: nothing is asked of either side until both hold what the log says.
+struct Reconciling {
+    std::uint64_t old_head_seq = 0;  ///< what the agents took after it is not in the log
+    WallMicros since_micros = 0;
+    std::array<std::optional<JobWorld>, 2> worlds;  ///< by Side
+
+    bool operator==(const Reconciling&) const = default;
+};
+
 struct Rejected {
     std::string id;      ///< stable, for example "cutover_lagging"
     std::string detail;  ///< why, here
@@ -119,6 +128,10 @@ struct Job {
     Cause wake_cause;  ///< the event that set the earliest deadline: names WakeAt
     WallMicros phase_since_micros = 0;
     WallMicros created_micros = 0;
+
+    // After a restore with a loss.
+    std::optional<Reconciling> reconciling;
+    bool resolved = false;  ///< ended by a person as it was found: every fence stays
 
     bool operator==(const Job&) const = default;
 };

@@ -1,6 +1,7 @@
 #include "statemachine/json_text.h"
 
 #include "statemachine/codec.h"
+#include "statemachine/evolve.h"
 
 namespace drover::statemachine {
 

@@ -111,7 +111,4 @@ class JsonText {
     bool first_ = true;
 };
 
-/// The whole state as one JSON object; the digest of a job is taken over it.
-[[nodiscard]] std::string job_text(const Job& job);
-
 }  // namespace drover::statemachine

@@ -13,6 +13,10 @@ constexpr std::string_view wrong_phase = "wrong_phase";
 constexpr std::string_view job_paused = "job_paused";
 constexpr std::string_view job_parked = "job_parked";
 constexpr std::string_view not_parked = "not_parked";
+constexpr std::string_view job_reconciling = "job_reconciling";
+constexpr std::string_view not_reconciling = "not_reconciling";
+constexpr std::string_view resolve_contradicts = "resolve_contradicts";
+constexpr std::string_view job_resolved = "job_resolved";
 constexpr std::string_view nothing_to_do = "nothing_to_do";  ///< only in allowed_actions
 
 // What the wish says.

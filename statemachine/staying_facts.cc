@@ -65,6 +65,9 @@ constexpr PhaseSet staying(EventKind event) {
         case EventKind::agent_lost:
         case EventKind::agent_back:
         case EventKind::command_rejected:
+        case EventKind::reconcile_started:
+        case EventKind::world_seen:
+        case EventKind::reconciled:
             return every;
 
         case EventKind::data_state_changed:
@@ -121,6 +124,12 @@ constexpr PhaseSet staying(EventKind event) {
         case EventKind::resync_started:
         case EventKind::cancelled:
             return 0;
+
+        // They end a job from wherever it is; one that is over stays as it ended.
+        case EventKind::resolved_to_target:
+        case EventKind::resolved_to_source:
+        case EventKind::resolved_to_neither:
+            return finals;
     }
     return 0;
 }
@@ -134,6 +143,14 @@ constexpr auto table = [] {
 }();
 
 }  // namespace
+
+std::optional<Phase> ended_phase(Phase phase, EventKind event) {
+    if (is_final(phase)) return std::nullopt;
+    if (event == EventKind::resolved_to_target) return Phase::committed;
+    const bool is_given_up =
+        event == EventKind::resolved_to_source || event == EventKind::resolved_to_neither;
+    return is_given_up ? std::optional(Phase::cancelled) : std::nullopt;
+}
 
 bool stays_in(Phase phase, EventKind event) {
     return (table.at(static_cast<std::size_t>(event)) & bit(phase)) != 0;

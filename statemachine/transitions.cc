@@ -183,9 +183,10 @@ Table make_table() {
             const auto phase = static_cast<Phase>(p);
             const auto kind = static_cast<EventKind>(k);
             const auto moved = moved_phase(phase, kind);
+            const auto ended = ended_phase(phase, kind);
             const bool stays = stays_in(phase, kind);
-            DROVER_ASSERT(!(moved && stays));
-            table[p][k] = stays ? std::optional(phase) : moved;
+            DROVER_ASSERT(int{moved.has_value()} + int{ended.has_value()} + int{stays} <= 1);
+            table[p][k] = stays ? std::optional(phase) : moved ? moved : ended;
         }
     }
     return table;

@@ -2,6 +2,7 @@
 #include "base/assert.h"
 #include "statemachine/decide.h"
 #include "statemachine/outstanding.h"
+#include "statemachine/reconcile.h"
 #include "statemachine/wanted.h"
 
 namespace drover::statemachine {
@@ -58,9 +59,27 @@ WallMicros since_of(const Job& job, const Effect& effect) {
     return job.phase_since_micros;
 }
 
+void wait_for_reconciliation(const Job& job, std::vector<Waiting>& out) {
+    const WallMicros since = job.reconciling->since_micros;
+    for (const Side side : {Side::source, Side::target}) {
+        if (job.reconciling->worlds.at(static_cast<std::size_t>(side))) continue;
+        out.push_back(
+            {agent_of(job, side), "its report of what it holds, after a restore", since, 0});
+    }
+    std::string found;
+    for (const Difference& difference : differences(job))
+        found += (found.empty() ? "" : "; ") + difference.detail;
+    if (!found.empty())
+        out.push_back({"operator", "reconciling after a restore: " + found, since, 0});
+}
+
 void wait_for_persons(const Job& job, std::vector<Waiting>& out) {
     if (job.quarantined) {
         out.push_back({"operator", "quarantined: " + *job.quarantined, job.phase_since_micros, 0});
+        return;
+    }
+    if (job.reconciling) {
+        wait_for_reconciliation(job, out);
         return;
     }
     if (job.parked) {
@@ -101,7 +120,7 @@ std::vector<Waiting> waiting_for(const Job& job) {
     std::vector<Waiting> out;
     if (!job.exists) return out;
     wait_for_persons(job, out);
-    if (job.quarantined) return out;
+    if (job.quarantined || job.reconciling) return out;
     wait_for_agents(job, out);
     if (job.phase == Phase::armed && job.armed && job.armed->at_micros != 0) {
         out.push_back({"time", "the armed start of the cutover", job.phase_since_micros,

@@ -1,6 +1,7 @@
 #include "wire/agent_session.h"
 
 #include "base/mutation.h"
+#include "wire/pki.h"
 
 #include <algorithm>
 #include <string>
@@ -15,18 +16,63 @@ Error protocol_error(const std::string& detail) {
                  "check that both ends run versions that belong together");
 }
 
+Error other_lineage(const Witness& seen, const Welcome& welcome, const std::string& why) {
+    return Error(
+        Errc::denied, "other_lineage",
+        "the orchestrator's log is of lineage " + uuid_text(welcome.lineage) +
+            ", this agent has obeyed " + uuid_text(seen.lineage) + "; " + why,
+        "every fence and everything that was copied; nothing of that log is obeyed",
+        "start the orchestrator on its own log; if it was restored with a loss that you "
+        "accept, stop this agent and run, as root, drover-agent accept-restore --lineage " +
+            uuid_text(welcome.lineage));
+}
+
+/// Why the restored log is not the successor of the one that was obeyed; nullopt when it is. The
+/// signature alone is not enough: an old reset, or one of another log, is signed just as well.
+std::optional<Error> reset_objection(const Witness& seen, const Welcome& welcome,
+                                     const std::string& recovery_public_pem) {
+    const std::vector<LineageReset>& resets = welcome.resets;
+    const auto first = std::find_if(resets.begin(), resets.end(), [&](const LineageReset& reset) {
+        return reset.old_lineage == seen.lineage;
+    });
+    if (first == resets.end())
+        return other_lineage(seen, welcome, "it shows no reset that begins there");
+    if (first->new_epoch <= seen.epoch && !DROVER_MUTANT("reset_epoch_ignored"))
+        return Error(Errc::denied, "restore_epoch_too_low",
+                     "the restored log began in epoch " + std::to_string(first->new_epoch) +
+                         ", this agent has seen " + std::to_string(seen.epoch),
+                     "every fence and everything that was copied; nothing of that log is obeyed",
+                     "restore again with --known-epoch " + std::to_string(seen.epoch));
+    Uuid lineage = seen.lineage;
+    for (auto reset = first; reset != resets.end(); ++reset) {
+        if (reset->old_lineage != lineage)
+            return other_lineage(seen, welcome, "its resets do not follow one another");
+        lineage = reset->new_lineage;
+        const bool is_signed =
+            !recovery_public_pem.empty() &&
+            verify_signature(recovery_public_pem, lineage_reset_message(*reset), reset->signature)
+                .has_value();
+        if (!is_signed && !DROVER_MUTANT("unsigned_reset_accepted"))
+            return other_lineage(seen, welcome,
+                                 "its reset is not signed with the recovery key of the enrolment");
+    }
+    if (lineage != welcome.lineage)
+        return other_lineage(seen, welcome, "its resets lead to another lineage");
+    return std::nullopt;
+}
+
 /// Why this orchestrator is not the one to obey; nullopt when it is.
-std::optional<Error> objection(const Hello& hello, const Welcome& welcome) {
+std::optional<Error> objection(const Hello& hello, const Welcome& welcome,
+                               const std::string& recovery_public_pem) {
     const Witness& seen = hello.witness;
     if (welcome.version < hello.version_min || welcome.version > hello.version_max) {
         return Error(Errc::unsupported, "protocol_version",
                      "the orchestrator chose protocol version " + std::to_string(welcome.version),
                      agent_keeps, "install versions that belong together");
     }
-    if (!seen.lineage.is_zero() && welcome.lineage != seen.lineage) {
-        return Error(Errc::denied, "other_lineage",
-                     "the orchestrator's log is not the one this agent has obeyed", agent_keeps,
-                     "start the orchestrator on its own log, or replace this agent");
+    const bool is_other = !seen.lineage.is_zero() && welcome.lineage != seen.lineage;
+    if (is_other) {
+        if (auto error = reset_objection(seen, welcome, recovery_public_pem)) return error;
     }
     if (welcome.epoch < seen.epoch) {
         return Error(Errc::denied, "stale_epoch",
@@ -34,7 +80,8 @@ std::optional<Error> objection(const Hello& hello, const Welcome& welcome) {
                          ", this agent has seen " + std::to_string(seen.epoch),
                      agent_keeps, "stop the older orchestrator");
     }
-    if (seen.seq == 0) return std::nullopt;
+    // The events after the copy are lost: the agent's own may be among them.
+    if (seen.seq == 0 || is_other) return std::nullopt;
     const bool is_older = welcome.head_seq < seen.seq || welcome.hash_at_witness != seen.hash;
     if (is_older && !DROVER_MUTANT("older_log_obeyed")) {
         return Error(Errc::denied, "witness_mismatch",
@@ -45,10 +92,19 @@ std::optional<Error> objection(const Hello& hello, const Welcome& welcome) {
     return std::nullopt;
 }
 
+/// Work of a job is named by the lineage in which the job was planned.
+bool is_of_log(const Welcome& welcome, const Uuid& lineage) {
+    return lineage == welcome.lineage ||
+           std::any_of(welcome.resets.begin(), welcome.resets.end(),
+                       [&](const LineageReset& reset) { return reset.old_lineage == lineage; });
+}
+
 }  // namespace
 
-AgentSession::AgentSession(Hello hello, std::vector<Report> pending)
+AgentSession::AgentSession(Hello hello, std::vector<Report> pending,
+                           std::string recovery_public_pem)
     : hello_(std::move(hello)),
+      recovery_public_pem_(std::move(recovery_public_pem)),
       pending_(pending.begin(), pending.end()) {}
 
 AgentStep AgentSession::connected(SteadyMillis now) {
@@ -82,17 +138,28 @@ AgentStep AgentSession::received(const OrchestratorMessage& message, SteadyMilli
         step = on_withdrawn(*withdrawn);
     } else if (const auto* ack = std::get_if<ReportAck>(&message)) {
         step = on_ack(*ack);
+    } else if (const auto* made = std::get_if<AnchorMade>(&message)) {
+        // Of the log that was welcomed, and of no other.
+        if (made->lineage == welcome_->lineage) step.anchors.push_back(*made);
     }  // A Heartbeat has done its work by arriving.
     return sent(std::move(step), now);
 }
 
 AgentStep AgentSession::on_welcome(const Welcome& welcome) {
     if (welcome_) return refuse(protocol_error("a second Welcome"));
-    if (auto error = objection(hello_, welcome)) return refuse(std::move(*error));
+    if (auto error = objection(hello_, welcome, recovery_public_pem_))
+        return refuse(std::move(*error));
     welcome_ = welcome;
     AgentStep step;
     step.welcomed = true;
-    if (hello_.witness.lineage != welcome.lineage || hello_.witness.epoch != welcome.epoch) {
+    step.wants_world = welcome.wants_world;
+    const bool is_restored =
+        !hello_.witness.lineage.is_zero() && hello_.witness.lineage != welcome.lineage;
+    if (is_restored) {
+        // From here on this log counts, and it must not become shorter again.
+        hello_.witness = {welcome.lineage, welcome.epoch, welcome.head_seq, welcome.head_hash};
+        step.persist = hello_.witness;
+    } else if (hello_.witness.lineage != welcome.lineage || hello_.witness.epoch != welcome.epoch) {
         hello_.witness.lineage = welcome.lineage;
         hello_.witness.epoch = welcome.epoch;
         step.persist = hello_.witness;
@@ -105,7 +172,8 @@ AgentStep AgentSession::on_effect(const EffectWanted& wanted) {
     if (wanted.epoch != welcome_->epoch || wanted.head.epoch > welcome_->epoch) {
         return refuse(protocol_error("an effect of another epoch than the session's"));
     }
-    if (wanted.effect.id.lineage != welcome_->lineage || wanted.head.lineage != welcome_->lineage) {
+    if (!is_of_log(*welcome_, wanted.effect.id.lineage) ||
+        wanted.head.lineage != welcome_->lineage) {
         return refuse(protocol_error("an effect of another log than the session's"));
     }
     if (wanted.effect.agent != hello_.agent) {
@@ -149,6 +217,12 @@ AgentStep AgentSession::report(Report report, SteadyMillis now) {
 AgentStep AgentSession::progress(Progress progress, SteadyMillis now) {
     AgentStep step;
     if (welcome_) step.send.emplace_back(ProgressMade{std::move(progress)});
+    return sent(std::move(step), now);
+}
+
+AgentStep AgentSession::world(WorldFound found, SteadyMillis now) {
+    AgentStep step;
+    if (wants_world()) step.send.emplace_back(std::move(found));
     return sent(std::move(step), now);
 }
 

@@ -2,12 +2,15 @@
 /// what it returns. The same object runs under the Asio driver and in the simulator.
 ///
 /// Rules it keeps: Hello first; a Welcome of a lower epoch than the highest seen, of another lineage,
-/// or of a log that cannot show the witness's hash is refused; effects before Welcome are a protocol
-/// error; unacknowledged reports are sent again after every reconnect; silence beyond dead_ms closes.
+/// or of a log that cannot show the witness's hash is refused. Another lineage is accepted only with
+/// a chain of signed resets that begins at the lineage this agent obeyed, in a higher epoch. Effects
+/// before Welcome are a protocol error; unacknowledged reports are sent again after every reconnect;
+/// silence beyond dead_ms closes.
 #pragma once
 
 #include <deque>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "schemas/session.h"
@@ -20,15 +23,18 @@ struct AgentStep {
     std::vector<AgentMessage> send;
     std::vector<EffectWanted> effects;       ///< hand to the executor; epoch already checked
     std::vector<EffectWithdrawn> withdrawn;
+    std::vector<AnchorMade> anchors;         ///< to keep
     std::vector<Uuid> acknowledged;          ///< reports the agent may forget
     std::optional<Error> close;              ///< close the connection, show why
     bool welcomed = false;                   ///< true in the step that accepted the Welcome
+    bool wants_world = false;                ///< in that step: say what this host holds
 };
 
 class AgentSession {
   public:
     /// `hello.witness` is the durable witness; `pending` are reports not yet acknowledged.
-    AgentSession(Hello hello, std::vector<Report> pending);
+    /// `recovery_public_pem` verifies resets; empty: none is believed.
+    AgentSession(Hello hello, std::vector<Report> pending, std::string recovery_public_pem = {});
 
     [[nodiscard]] AgentStep connected(SteadyMillis now);
     [[nodiscard]] AgentStep received(const OrchestratorMessage& message, SteadyMillis now);
@@ -47,6 +53,11 @@ class AgentSession {
 
     [[nodiscard]] bool is_welcomed() const { return welcome_.has_value(); }
 
+    [[nodiscard]] bool wants_world() const { return welcome_ && welcome_->wants_world; }
+
+    /// What this host holds, where the orchestrator wants to know.
+    [[nodiscard]] AgentStep world(WorldFound found, SteadyMillis now);
+
   private:
     [[nodiscard]] AgentStep refuse(Error error);
     [[nodiscard]] AgentStep on_welcome(const Welcome& welcome);
@@ -57,6 +68,7 @@ class AgentSession {
     [[nodiscard]] AgentStep sent(AgentStep step, SteadyMillis now);
 
     Hello hello_;
+    std::string recovery_public_pem_;
     std::deque<Report> pending_;
     std::optional<Welcome> welcome_;
     bool connected_ = false;

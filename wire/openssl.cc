@@ -86,4 +86,9 @@ Result<std::string> identity_of(X509* certificate) {
     return identity;
 }
 
+Result<> must_be_ed25519(EVP_PKEY* key) {
+    if (EVP_PKEY_is_a(key, "ED25519") == 1) return {};
+    return Error(Errc::invalid, "wrong_key_type", "only Ed25519 keys are accepted");
+}
+
 }  // namespace drover::wire

@@ -1,5 +1,5 @@
-/// Owners and small helpers for OpenSSL objects, shared by pki.cc and the TLS code. Include in .cc
-/// files only.
+/// Owners and small helpers for OpenSSL objects, shared by pki.cc, pki_check.cc and the TLS code.
+/// Include in .cc files only.
 #pragma once
 
 #include "base/result.h"
@@ -41,6 +41,9 @@ using SslPtr = std::unique_ptr<SSL, OpensslDeleter<SSL_free>>;
 [[nodiscard]] Result<CertificatePtr> certificate_from_pem(std::string_view pem);
 [[nodiscard]] Result<KeyPtr> key_from_pem(std::string_view pem);
 [[nodiscard]] Result<std::string> certificate_to_pem(X509* certificate);
+
+/// Errors: invalid (wrong_key_type).
+[[nodiscard]] Result<> must_be_ed25519(EVP_PKEY* key);
 
 /// The one URI SAN that begins with "drover:". Errors: denied when there is none or more than one.
 [[nodiscard]] Result<std::string> identity_of(X509* certificate);

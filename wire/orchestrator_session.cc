@@ -8,7 +8,11 @@ namespace drover::wire {
 namespace {
 
 constexpr const char* stale_copy_next =
-    "this orchestrator may run on an old copy of its log: stop it and start the newest copy";
+    "this orchestrator may run on an old copy of its log: stop it and start the newest copy; if "
+    "there "
+    "is none, accept the loss with droverd restore --from BACKUP --state NEW --accept-loss "
+    "--reason "
+    "TEXT --recovery-key FILE";
 
 Error protocol_error(const std::string& detail) {
     return Error(Errc::invalid, "protocol_error", detail, "nothing of the session was used",
@@ -20,10 +24,43 @@ Error stale_copy(const std::string& id, const std::string& detail) {
                  stale_copy_next);
 }
 
-/// Why this agent cannot be served; nullopt when it can.
-std::optional<Error> objection(const Hello& hello, const std::string& certificate_name,
-                               const LogView& log, const std::optional<Hash>& hash_at_witness) {
-    const Witness& seen = hello.witness;
+/// How our log went on from a copy of the one with this lineage; nullptr if it did not.
+const LineageReset* reset_of(const LogView& log, const Uuid& lineage) {
+    const auto found =
+        std::find_if(log.resets.begin(), log.resets.end(),
+                     [&](const LineageReset& reset) { return reset.old_lineage == lineage; });
+    return found == log.resets.end() ? nullptr : &*found;
+}
+
+/// The log's hash where it has to hold what the agent has obeyed.
+std::optional<Hash> hash_to_compare(const Witness& seen, const LogView& log) {
+    if (seen.seq == 0) return std::nullopt;
+    if (seen.lineage == log.head.lineage) return log.hash_at(seen.seq);
+    const LineageReset* const reset = reset_of(log, seen.lineage);
+    if (reset == nullptr || seen.seq > reset->old_head_seq) return std::nullopt;
+    return log.hash_at(seen.seq);
+}
+
+/// How our log is an older copy of what was obeyed, or no copy of it; nullopt when it is neither.
+std::optional<Error> older_copy(const Witness& seen, const LogView& log) {
+    const bool is_ours = seen.lineage.is_zero() || seen.lineage == log.head.lineage;
+    if (!is_ours && reset_of(log, seen.lineage) == nullptr) {
+        return stale_copy("other_lineage", "the agent has obeyed an orchestrator with another log");
+    }
+    if (is_ours && seen.seq > log.head.seq && !DROVER_MUTANT("older_log_obeyed")) {
+        return stale_copy("log_behind", "the agent has obeyed a command at " +
+                                            std::to_string(seen.seq) + ", our log ends at " +
+                                            std::to_string(log.head.seq));
+    }
+    if (const auto ours = hash_to_compare(seen, log); ours && *ours != seen.hash) {
+        return stale_copy("log_differs", "the agent has obeyed another command at " +
+                                             std::to_string(seen.seq) + " than our log holds");
+    }
+    return std::nullopt;
+}
+
+/// Why this agent cannot be served, whatever our log holds; nullopt when it can.
+std::optional<Error> objection(const Hello& hello, const std::string& certificate_name) {
     if (hello.agent != certificate_name) {
         return Error(Errc::denied, "agent_name_mismatch",
                      "the certificate names " + certificate_name + ", Hello names " +
@@ -36,22 +73,6 @@ std::optional<Error> objection(const Hello& hello, const std::string& certificat
                          " to " + std::to_string(hello.version_max),
                      "the agent goes on replicating under its tickets",
                      "install versions that belong together");
-    }
-    if (!seen.lineage.is_zero() && seen.lineage != log.head.lineage) {
-        return stale_copy("other_lineage", "the agent has obeyed an orchestrator with another log");
-    }
-    if (seen.epoch > log.head.epoch) {
-        return stale_copy("newer_epoch", "the agent has seen epoch " + std::to_string(seen.epoch) +
-                                             ", ours is " + std::to_string(log.head.epoch));
-    }
-    if (seen.seq > log.head.seq && !DROVER_MUTANT("older_log_obeyed")) {
-        return stale_copy("log_behind", "the agent has obeyed a command at " +
-                                            std::to_string(seen.seq) + ", our log ends at " +
-                                            std::to_string(log.head.seq));
-    }
-    if (hash_at_witness && *hash_at_witness != seen.hash) {
-        return stale_copy("log_differs", "the agent has obeyed another command at " +
-                                             std::to_string(seen.seq) + " than our log holds");
     }
     return std::nullopt;
 }
@@ -93,10 +114,18 @@ OrchestratorStep OrchestratorSession::received(const AgentMessage& message, cons
 
 OrchestratorStep OrchestratorSession::on_hello(const Hello& hello, const LogView& log) {
     if (hello_) return refuse(protocol_error("a second Hello"));
-    std::optional<Hash> hash_at_witness;
-    if (hello.witness.seq != 0) hash_at_witness = log.hash_at(hello.witness.seq);
-    if (auto error = objection(hello, certificate_name_, log, hash_at_witness)) {
-        return refuse(std::move(*error));
+    if (auto error = objection(hello, certificate_name_)) return refuse(std::move(*error));
+    if (auto error = older_copy(hello.witness, log)) {
+        OrchestratorStep step = refuse(std::move(*error));
+        step.is_older_copy = true;
+        return step;
+    }
+    const Witness& seen = hello.witness;
+    // Of a copy that was started more often, perhaps by mistake; a further start of ours is above.
+    if (seen.lineage == log.head.lineage && seen.epoch > log.head.epoch) {
+        return refuse(stale_copy("newer_epoch", "the agent has seen epoch " +
+                                                    std::to_string(seen.epoch) + ", ours is " +
+                                                    std::to_string(log.head.epoch)));
     }
     hello_ = hello;
     Welcome welcome;
@@ -105,9 +134,14 @@ OrchestratorStep OrchestratorSession::on_hello(const Hello& hello, const LogView
     welcome.epoch = log.head.epoch;
     welcome.head_seq = log.head.seq;
     welcome.head_hash = log.head.hash;
-    welcome.hash_at_witness = hash_at_witness;
+    if (hello.witness.lineage == log.head.lineage)
+        welcome.hash_at_witness = hash_to_compare(hello.witness, log);
     welcome.heartbeat_ms = heartbeat_ms_;
     welcome.dead_ms = dead_ms_;
+    const std::size_t left_out = log.resets.size() - std::min(log.resets.size(), resets_sent_max);
+    welcome.resets.assign(log.resets.begin() + static_cast<std::ptrdiff_t>(left_out),
+                          log.resets.end());
+    welcome.wants_world = log.wants_world;
     OrchestratorStep step;
     step.hello = hello;
     step.send.emplace_back(welcome);
@@ -122,6 +156,8 @@ OrchestratorStep OrchestratorSession::on_message(const AgentMessage& message) {
         step.reports.push_back(made->report);
     } else if (const auto* progress = std::get_if<ProgressMade>(&message)) {
         step.progress.push_back(progress->progress);
+    } else if (const auto* found = std::get_if<WorldFound>(&message)) {
+        step.world = *found;
     }  // A Heartbeat has done its work by arriving.
     return step;
 }

@@ -7,6 +7,7 @@
 
 #include <functional>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,7 +21,9 @@ struct OrchestratorStep {
     std::vector<Report> reports;         ///< to submit; acknowledge() each once durable
     std::vector<EffectId> taken;
     std::vector<Progress> progress;
+    std::optional<WorldFound> world;
     std::optional<Error> close;
+    bool is_older_copy = false;  ///< with close: what the agent obeyed is not in our log
 };
 
 /// What the session needs to know of our log when a Hello arrives.
@@ -28,6 +31,9 @@ struct LogView {
     Witness head;
     /// The chain hash at a position; nullopt beyond the end.
     std::function<std::optional<Hash>(std::uint64_t seq)> hash_at;
+    /// How our log came to its lineage, oldest first.
+    std::span<const LineageReset> resets = {};
+    bool wants_world = false;  ///< for the answer to a Hello
 };
 
 class OrchestratorSession {

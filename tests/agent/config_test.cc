@@ -17,6 +17,8 @@ control_port = 7001
 bulk_port = 7002
 [tracker]
 kind = "scan"
+[walker]
+mib_per_s = 0
 [hooks]
 stop-app = "/etc/drover/hooks/stop-app"
 [hook_limits]
@@ -43,6 +45,7 @@ TEST_CASE("config: every documented key is read") {
     CHECK(config->listen->control_port == 7001);
     CHECK(config->listen->bulk_port == 7002);
     CHECK_FALSE(config->allow_ebpf);
+    CHECK(config->walk_mib_per_s == 0);
     CHECK(config->hooks.at("stop-app") == "/etc/drover/hooks/stop-app");
     CHECK(config->hook_timeout_s == 30);
 }

@@ -111,6 +111,24 @@ TEST_CASE("target: what it wrote itself need not be blank when it comes back") {
     CHECK(w.replica_world.targets_opened == 2);
 }
 
+TEST_CASE(
+    "target: a disk that another job has begun to write is nobody else's, to fill or to wipe") {
+    Target w;
+    Effect other = w.replicate(60, Side::target);
+    other.id.job.data[0] ^= 1;
+    w.host.disks["/dev/t"].blank = true;
+    w.want(other);
+    w.settle();
+    CHECK(w.last_error() == "disk_of_other_job");
+    CHECK(w.replica_world.targets_opened == 1);
+    Effect wipe = w.effect(90, EffectKind::delete_data, Side::target, DeleteDataWork{{"/dev/t"}});
+    wipe.id.job.data[0] ^= 1;
+    w.want(wipe);
+    w.settle();
+    CHECK(w.last_error() == "disk_of_other_job");
+    CHECK(w.held());
+}
+
 TEST_CASE("activate: the copy is voided once, the guard ends, the workload starts") {
     Target w;
     w.activated();

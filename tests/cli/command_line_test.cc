@@ -48,6 +48,7 @@ TEST_CASE("command line: every action of the table can be typed") {
         std::vector<std::string> words{"job", std::string(action.name), "web-01"};
         if (action.options.confirm) words.insert(words.end(), {"--confirm", "web-01"});
         if (action.options.how) words.insert(words.end(), {"--how", "powered off"});
+        if (action.options.serving) words.insert(words.end(), {"--as", "target"});
         if (action.options.rate) words.insert(words.end(), {"--rate", "1MiB"});
         INFO(action.name);
         const auto parsed = parse_command_line(words);

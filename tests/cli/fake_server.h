@@ -36,6 +36,13 @@ class FakeServer final : public Transport {
         return lost();
     }
 
+    Result<HttpResponse> download(const HttpRequest& request,
+                                  const std::function<bool(std::string_view)>& on_piece) override {
+        TRY(auto answer, exchange(request));
+        if (answer.status == 200) on_piece(answer.body);
+        return answer;
+    }
+
     Result<HttpResponse> stream(const HttpRequest& request,
                                 const std::function<bool(const ServerEvent&)>& on_event) override {
         asked.push_back(request);

@@ -94,9 +94,9 @@ TEST_CASE("render: job history is one line a fact, its plain members as key=valu
                             "epoch":1,"data":{"spec":{"name":"x"}}},
                            {"seq":11,"stream_seq":2,"time":"T2","event":"SourceFenced","by":"agent:old",
                             "epoch":1,"data":{"token":"5e","tracker_seq":99,"note":""}}]})")) ==
-        "SEQ  TIME  EVENT         BY            DETAILS\n"
-        "5    T1    JobPlanned    operator:ann  -\n"
-        "11   T2    SourceFenced  agent:old     token=5e tracker_seq=99\n");
+        "SEQ  TIME  EVENT         CAUSE  BY            DETAILS\n"
+        "5    T1    JobPlanned    -      operator:ann  -\n"
+        "11   T2    SourceFenced  -      agent:old     token=5e tracker_seq=99\n");
 }
 
 TEST_CASE("render: job why gives every refusal with its next step") {
@@ -136,7 +136,7 @@ TEST_CASE("render: audit and replay name the mismatch") {
         render_audit(json(
             R"({"ok":false,"events":10,"streams":2,"head":{"seq":10,"hash":"h","epoch":3,"lineage":"l"},
                   "first_bad":{"seq":4,"detail":"hash differs"}})")) ==
-        "MISMATCH: the chain is broken\n"
+        "MISMATCH: the record is not what was written\n"
         "  events   10 in 2 streams\n"
         "  head     seq 10, epoch 3, hash h\n"
         "  lineage  l\n"

@@ -5,6 +5,7 @@
 #include "eventlog/audit.h"
 #include "eventlog/head_file.h"
 #include "eventlog/rocksdb_log.h"
+#include "eventlog/table_guard.h"
 #include "tests/eventlog/log_testing.h"
 
 #include <algorithm>
@@ -181,6 +182,66 @@ TEST_CASE("damage: a torn last record after the last head sync is dropped", "[da
     const auto log = patient.open();
     REQUIRE(log);
     CHECK((*log)->head().seq == events_count - 1);
+}
+
+/// Zeros for a part of the last write, at its full length: sectors that did not reach the device.
+void zero_inside_last_record(const fs::path& wal) {
+    const auto ends = record_ends(wal);
+    std::fstream stream(wal, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(static_cast<std::streamoff>(ends.at(ends.size() - 2) + 100));
+    stream << std::string(50, '\0');
+    REQUIRE(stream.good());
+}
+
+TEST_CASE("damage: a last write with a hole is dropped, unless it was head-synced", "[damage]") {
+    const Patient young(pristine().head_early.path());
+    zero_inside_last_record(young.file(".log"));
+    CHECK(verify_log_directory(young.path())->whole());
+    const auto log = young.open();
+    REQUIRE(log);
+    CHECK((*log)->head().seq == events_count - 1);
+
+    const Patient known(pristine().in_wal.path());
+    zero_inside_last_record(known.file(".log"));
+    CHECK(known.refusal() == "log_shorter_than_head");
+}
+
+TEST_CASE("damage: a hole before the last write is damage, however young", "[damage]") {
+    const Patient patient(pristine().head_early.path());
+    const auto wal = patient.file(".log");
+    const auto ends = record_ends(wal);
+    patient.flip_bit(wal, ends.at(ends.size() - 3) + 100);
+    CHECK(patient.refusal() == "log_damaged");
+}
+
+TEST_CASE("damage: an older write-ahead log that is missing is refused", "[damage]") {
+    // The newer one holds nothing: a start that was killed after it had made it.
+    const Patient patient(pristine().in_wal.path());
+    const auto wal = patient.file(".log");
+    std::ofstream(wal.parent_path() / "000099.log");
+    REQUIRE(patient.open());
+    const Patient without(pristine().in_wal.path());
+    std::ofstream(without.file(".log").parent_path() / "000099.log");
+    fs::remove(without.file(".log"));
+    CHECK(without.refusal() == "log_shorter_than_head");
+}
+
+TEST_CASE("damage: the bit of a table at which RocksDB would abort is refused by name",
+          "[damage]") {
+    const Patient patient(pristine().in_tables.path());
+    const auto table = patient.file(".sst");
+    const auto bytes = read_file(table);
+    REQUIRE(bytes);
+    const auto index = meta_index_extent(ByteView(*bytes).last(53));
+    REQUIRE(index);
+    const auto properties = properties_extent(ByteView(*bytes).subspan(index->at, index->size));
+    REQUIRE(properties);
+    std::fstream stream(table, std::ios::in | std::ios::out | std::ios::binary);
+    stream.seekp(static_cast<std::streamoff>(properties->at + properties->size - 1));
+    stream.put(static_cast<char>(0x80));
+    stream.close();
+    CHECK(patient.refusal() == "log_damaged");
+    CHECK(verify_log_directory(patient.path()).error().id() == "log_damaged");
 }
 
 TEST_CASE("damage: garbage behind the last record is ignored", "[damage]") {

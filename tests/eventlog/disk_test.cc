@@ -202,6 +202,28 @@ class SmallVolume {
     std::string reason_;
 };
 
+TEST_CASE("disk: a log on a read-only volume is refused by name, and can be audited", "[disk]") {
+    const SmallVolume volume;
+    if (!volume.mounted()) {
+        std::cout << "skipped: a small volume cannot be mounted here: " << volume.reason() << "\n";
+        return;
+    }
+    const auto path = volume.path() / "log";
+    REQUIRE(append_next(*new_log(path), 10).outcome == AppendOutcome::ok);
+    const auto remount = [&](unsigned long flags) {
+        return ::mount("tmpfs", volume.path().c_str(), "tmpfs", MS_REMOUNT | flags, "size=48m");
+    };
+    REQUIRE(remount(MS_RDONLY) == 0);
+    const auto refused = open_rocksdb_log(path);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().id() == "file_error");
+    CHECK(refused.error().detail().find("Read-only file system") != std::string::npos);
+    CHECK_FALSE(create_rocksdb_log(volume.path() / "other", uuid(1)));
+    CHECK(verify_log_directory(path)->whole());
+    REQUIRE(remount(0) == 0);
+    CHECK(must_open(path)->head().seq == 1);
+}
+
 /// Leaves `bytes` of the volume free.
 void fill_volume(const fs::path& volume, std::uint64_t bytes) {
     std::ofstream filler(volume / "filler", std::ios::binary | std::ios::app);

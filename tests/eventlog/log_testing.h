@@ -9,6 +9,7 @@
 #include <catch2/catch.hpp>
 
 #include <stdlib.h>
+#include <unistd.h>
 
 /// A failed REQUIRE(result) prints the error.
 template <class T>
@@ -20,11 +21,17 @@ struct Catch::StringMaker<drover::Result<T>> {
 
 namespace drover::eventlog::testing {
 
+/// A place in memory, if there is one, for tests that model durability themselves or need none.
+[[nodiscard]] inline std::filesystem::path fast_directory() {
+    const std::filesystem::path memory = "/dev/shm";
+    return ::access(memory.c_str(), W_OK) == 0 ? memory : std::filesystem::temp_directory_path();
+}
+
 class TemporaryDirectory {
   public:
-    TemporaryDirectory() {
-        std::string pattern =
-            (std::filesystem::temp_directory_path() / "drover-log-XXXXXX").native();
+    explicit TemporaryDirectory(
+        const std::filesystem::path& parent = std::filesystem::temp_directory_path()) {
+        std::string pattern = (parent / "drover-log-XXXXXX").native();
         REQUIRE(::mkdtemp(pattern.data()) != nullptr);
         path_ = pattern;
     }

@@ -177,7 +177,7 @@ TEST_CASE("api: a job is created, shown, listed and acted on") {
     const json::object job = body_of(client.send("GET", "/v1/jobs/web"));
     CHECK(text_at(job, "phase") == "planned");
     CHECK(job.at("as_of_seq").to_number<std::uint64_t>() == client.world.core->state().seq);
-    CHECK(job.at("allowed_actions").as_array().size() + job.at("why_not").as_array().size() == 22);
+    CHECK(job.at("allowed_actions").as_array().size() + job.at("why_not").as_array().size() == 23);
     CHECK(body_of(client.send("GET", "/v1/jobs")).at("items").as_array().size() == 1);
     CHECK(client.send("GET", "/v1/jobs/" + text_at(job, "id")).status == 200);
     check_problem(client.send("GET", "/v1/jobs/none"), 404, "job_not_found");
@@ -321,6 +321,8 @@ TEST_CASE("api: history, events, audit, replay, bundle and metrics tell what hap
     check_problem(client.send("GET", "/v1/jobs/web/history?from=x"), 400, "bad_header");
 
     CHECK(body_of(client.send("GET", "/v1/audit/verify")).at("ok").as_bool());
+    check_problem(client.send("POST", "/v1/audit/anchor"), 503, "anchors_off");
+    check_problem(client.send("GET", "/v1/audit/export?job=nobody"), 404, "job_not_found");
     CHECK(body_of(client.send("GET", "/v1/replay/check")).at("ok").as_bool());
     CHECK(body_of(client.send("GET", "/v1/support-bundle")).at("jobs").as_array().size() == 1);
     const std::string metrics = client.send("GET", "/metrics").body;
@@ -353,6 +355,82 @@ TEST_CASE("api: the stream of events resumes after the last one that was seen") 
     CHECK(client.send("GET", "/v1/events", "", {{"last-event-id", "99"}}).stream_from == 6);
     check_problem(client.send("GET", "/v1/events", "", {{"last-event-id", "x"}}), 400,
                   "bad_header");
+}
+
+TEST_CASE("api: a job at an earlier point is the document of then, by number and by time") {
+    Client client;
+    client.send("POST", "/v1/jobs", plan_body);
+    const json::object then = body_of(client.send("GET", "/v1/jobs/web"));
+    const std::string seq = std::to_string(then.at("as_of_seq").to_number<std::uint64_t>());
+    client.world.clock.advance_micros(1'000'000);
+    client.send("POST", "/v1/jobs/web/actions/cancel");
+    for (const std::string& point : {"seq=" + seq, std::string("time=2023-11-14T22%3A13%3A20Z")}) {
+        INFO(point);
+        json::object past = body_of(client.send("GET", "/v1/jobs/web/at?" + point));
+        CHECK(text_at(past, "as_of_time") == "2023-11-14T22:13:20.000000Z");
+        past.erase("as_of_time");
+        json::object wanted = then;
+        wanted.erase("agents");
+        wanted.erase("progress");
+        // What is said beside the facts of the job is said of the present.
+        wanted.erase("quarantine");
+        wanted.erase("reconciling");
+        CHECK(past == wanted);
+    }
+    CHECK(text_at(body_of(client.send("GET", "/v1/jobs/web/at")), "phase") == "cancelled");
+    check_problem(client.send("GET", "/v1/jobs/none/at?seq=1"), 404, "job_not_found");
+    check_problem(client.send("GET", "/v1/jobs/web/at?seq=99"), 404, "seq_not_reached");
+    check_problem(client.send("GET", "/v1/jobs/web/at?seq=1"), 404, "job_not_yet");
+    check_problem(client.send("GET", "/v1/jobs/web/at?seq=x"), 400, "bad_point");
+    check_problem(client.send("GET", "/v1/jobs/web/at?seq=1&time=2"), 400, "bad_point");
+    check_problem(client.send("GET", "/v1/jobs/web/at?time=2099-01-01T00:00:00Z"), 400,
+                  "time_in_future");
+}
+
+TEST_CASE("api: the difference between two points names each field that changed") {
+    Client client;
+    client.send("POST", "/v1/jobs", plan_body);
+    const std::string seq = std::to_string(client.world.core->state().seq);
+    client.send("POST", "/v1/jobs/web/actions/cancel");
+    const json::object diff = body_of(client.send("GET", "/v1/jobs/web/diff?from=" + seq));
+    std::string phases;
+    for (const auto& change : diff.at("changes").as_array()) {
+        if (change.at("field").as_string() == "phase") phases = json::serialize(change);
+    }
+    CHECK(phases == R"({"field":"phase","from":"planned","to":"cancelled"})");
+    const json::object none =
+        body_of(client.send("GET", "/v1/jobs/web/diff?from=" + seq + "&to=" + seq));
+    CHECK(none.at("changes").as_array().empty());
+}
+
+TEST_CASE("api: what-if answers, now and then, and changes nothing") {
+    Client client;
+    client.send("POST", "/v1/jobs", plan_body);
+    const std::string planned = std::to_string(client.world.core->state().seq);
+    client.send("POST", "/v1/jobs/web/actions/cancel");
+    const auto seq = client.world.core->state().seq;
+    const json::object now = body_of(client.send("POST", "/v1/jobs/web/what-if/start", "{}"));
+    CHECK_FALSE(now.at("accepted").as_bool());
+    CHECK(text_at(now.at("refused").as_object(), "id") == "wrong_phase");
+    CHECK_FALSE(text_at(now.at("refused").as_object(), "next").empty());
+    const json::object then =
+        body_of(client.send("POST", "/v1/jobs/web/what-if/cancel?at=" + planned));
+    CHECK(then.at("accepted").as_bool());
+    CHECK(then.at("refused").is_null());
+    CHECK(text_at(then, "phase_after") == "cancelled");
+    CHECK(text_at(then.at("events").as_array().at(0).as_object(), "event") == "Cancelled");
+    CHECK(client.world.core->state().seq == seq);
+    check_problem(client.send("POST", "/v1/jobs/web/what-if/fly"), 404, "no_such_action");
+    check_problem(client.send("POST", "/v1/jobs/none/what-if/start"), 404, "job_not_found");
+}
+
+TEST_CASE("api: two jobs are compared, and an unknown one is named") {
+    Client client;
+    client.send("POST", "/v1/jobs", plan_body);
+    const json::object same = body_of(client.send("GET", "/v1/jobs/web/compare?with=web"));
+    CHECK(same.at("equal").as_bool());
+    check_problem(client.send("GET", "/v1/jobs/web/compare?with=other"), 404, "job_not_found");
+    check_problem(client.send("GET", "/v1/jobs/web/compare"), 400, "bad_point");
 }
 
 }  // namespace drover::orchestrator::testing

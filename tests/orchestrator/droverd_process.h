@@ -50,6 +50,8 @@ class DroverdProcess {
 
     [[nodiscard]] pid_t pid() const { return pid_; }
 
+    [[nodiscard]] std::filesystem::path state() const { return directory_ / "state"; }
+
     [[nodiscard]] std::string output() const;
 
   private:

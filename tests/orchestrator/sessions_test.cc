@@ -30,6 +30,51 @@ TEST_CASE(
     CHECK(world.core->state().seq == seq);
 }
 
+TEST_CASE("sessions: every agent gets each new anchor, and the newest one when it comes") {
+    World world;
+    FakeAgent& here = world.add_agent("old");
+    const Uuid lineage = world.core->state().lineage;
+    world.core->sessions().announce({lineage, 5, "five"});
+    REQUIRE_FALSE(world.settle());
+    FakeAgent& late = world.add_agent("new");
+    world.core->sessions().announce({lineage, 9, "nine"});
+    REQUIRE_FALSE(world.settle());
+    CHECK(here.anchors == std::vector<AnchorMade>{{lineage, 5, "five"}, {lineage, 9, "nine"}});
+    CHECK(late.anchors == here.anchors);
+}
+
+TEST_CASE("sessions: an agent that keeps no anchors is sent none") {
+    World world;
+    FakeAgent& old = world.add_agent("old");
+    old.capabilities.clear();
+    world.disconnect(old);
+    world.connect(old);
+    world.core->sessions().announce({world.core->state().lineage, 5, "five"});
+    REQUIRE_FALSE(world.settle());
+    CHECK(old.anchors.empty());
+}
+
+TEST_CASE("sessions: on an older copy nothing is asked, taken or written any more") {
+    World world;
+    FakeAgent& old = world.add_agent("old");
+    old.answers = false;
+    FakeAgent& knows_more = world.add_agent("new");
+    world.plan("web");
+    const Effect effect = old.find(EffectKind::preflight)->effect;
+    world.disconnect(knows_more);
+    const auto head = world.log.head();
+    knows_more.witness = {head.lineage, head.epoch, head.seq + 1, Hash{}};
+    world.connect(knows_more);
+    REQUIRE_FALSE(world.settle());
+    REQUIRE(world.core->sessions().older_copy());
+    CHECK(world.core->sessions().older_copy()->id() == "log_behind");
+    world.report(old, {world.random.uuid(), effect.id, success_of(effect).front()});
+    world.pass_ms(60'000);
+    REQUIRE_FALSE(world.settle());
+    CHECK(old.acknowledged.empty());
+    CHECK(world.log.head().seq == head.seq);
+}
+
 TEST_CASE("sessions: a report that is of no use any more is acknowledged and dropped") {
     World world;
     FakeAgent& agent = world.add_agent("old");

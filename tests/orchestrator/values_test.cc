@@ -1,18 +1,21 @@
 // Small values with a form of their own: times, stored facts, answers, configuration.
 #include "base/file.h"
+#include "history/system_fact.h"
+#include "history/time_text.h"
 #include "orchestrator/answer.h"
 #include "orchestrator/config.h"
 #include "orchestrator/enrolment.h"
 #include "orchestrator/problem.h"
-#include "orchestrator/system_fact.h"
-#include "orchestrator/time_text.h"
 #include "show_results.h"
+#include "statemachine/state_digest.h"
 
 #include <catch2/catch.hpp>
 
 #include <unistd.h>
 
 namespace drover::orchestrator::testing {
+
+using namespace history;
 
 namespace {
 
@@ -25,10 +28,12 @@ Fixed filled(std::uint8_t value) {
 
 std::vector<SystemFact> one_of_each() {
     return {
-        OrchestratorStarted{7, "drover 0.1.0"},
+        OrchestratorStarted{7, "drover 0.1.0", filled<Uuid>(9)},
         AgentTokenCreated{"web", filled<Hash>(1), 1'700'000'000'000'000, "operator:ann"},
         AgentEnrolled{"web", filled<Hash>(1), filled<Hash>(2), {"10.0.0.1", "web.example"}},
-        AgentDescribed{"web", filled<Uuid>(3), "machine", "drover 0.1.0", {"source"}, {"a", "b"}}};
+        AgentDescribed{"web", filled<Uuid>(3), "machine", "drover 0.1.0", {"source"}, {"a", "b"}},
+        FormatBarrier{reader_version, "waves"},
+        StateDigest{filled<Uuid>(4), 64, 1, filled<Hash>(5)}};
 }
 
 }  // namespace
@@ -49,22 +54,47 @@ TEST_CASE("time: what is written is read back, and a time without a zone is refu
 TEST_CASE("system facts: each is read back as it was stored, and nothing else is") {
     for (const SystemFact& fact : one_of_each()) {
         const auto kind = static_cast<std::uint16_t>(kind_of(fact));
+        const std::uint16_t version = kind_version_of(fact);
         Bytes stored = encode_fact(fact);
-        CHECK(decode_fact(kind, 1, stored).value() == fact);
-        CHECK(decode_fact(kind, 2, stored).error().id() == "unknown_event");
+        CHECK(decode_fact(kind, version, stored).value() == fact);
+        CHECK(decode_fact(kind, static_cast<std::uint16_t>(version + 1), stored).error().id() ==
+              "unknown_event");
+        CHECK(decode_fact(kind, 0, stored).error().id() == "unknown_event");
         for (std::size_t size = 0; size < stored.size(); ++size) {
-            CHECK_FALSE(decode_fact(kind, 1, ByteView(stored).first(size)));
+            CHECK_FALSE(decode_fact(kind, version, ByteView(stored).first(size)));
         }
         stored.push_back(0);
-        CHECK(decode_fact(kind, 1, stored).error().code() == Errc::corrupt);
+        CHECK(decode_fact(kind, version, stored).error().code() == Errc::corrupt);
     }
-    CHECK(decode_fact(1004, 1, {}).error().id() == "unknown_event");
+    CHECK(decode_fact(1999, 1, {}).error().id() == "unknown_event");
+}
+
+TEST_CASE("system facts: what a newer program wrote is refused, with what to do") {
+    const FormatBarrier barrier{reader_version + 1, "plans of waves"};
+    const auto refused = decode_fact(1004, 1, encode_fact(barrier));
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().id() == "format_too_new");
+    CHECK(refused.error().detail().find("plans of waves") != std::string::npos);
+    CHECK_FALSE(refused.error().kept().empty());
+    CHECK_FALSE(refused.error().next().empty());
+    const StateDigest digest{Uuid{}, 32, statemachine::digest_version + 1, Hash{}};
+    CHECK(decode_fact(1008, 1, encode_fact(digest)).error().id() == "unknown_event");
 }
 
 TEST_CASE("system facts: the stored bytes of the first release do not change") {
-    CHECK(to_hex(encode_fact(OrchestratorStarted{7, "d"})) ==
-          "08000000070000000000000001000000"
-          "64");
+    // Version 1 of OrchestratorStarted is read for ever and no longer written.
+    const auto first = from_hex("0800000007000000000000000100000064");
+    CHECK(decode_fact(1000, 1, *first).value() == SystemFact(OrchestratorStarted{7, "d", {}}));
+    CHECK(to_hex(encode_fact(OrchestratorStarted{7, "d", filled<Uuid>(9)})) ==
+          "0800000007000000000000000100000064"
+          "1000000009090909090909090909090909090909");
+    CHECK(to_hex(encode_fact(FormatBarrier{2, "w"})) == "0800000002000000000000000100000077");
+    CHECK(to_hex(encode_fact(StateDigest{filled<Uuid>(4), 64, 1, filled<Hash>(5)})) ==
+          "1000000004040404040404040404040404040404"
+          "080000004000000000000000"
+          "080000000100000000000000"
+          "20000000" +
+              filled<Hash>(5).hex());
     CHECK(to_hex(encode_fact(AgentEnrolled{"w", filled<Hash>(1), filled<Hash>(2), {"h"}})) ==
           "0100000077"
           "20000000" +

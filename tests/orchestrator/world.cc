@@ -221,6 +221,8 @@ void World::connect(FakeAgent& agent) {
     hello.host_identity = agent.host_identity;
     hello.software = "drover test";
     hello.roles = {"source", "target"};
+    hello.capabilities = agent.capabilities;
+    hello.witness = agent.witness;
     core->sessions().received(agent.connection, hello, now());
 }
 
@@ -256,6 +258,7 @@ void World::hear(FakeAgent& agent, const OrchestratorMessage& message) {
     if (const auto* welcome = std::get_if<Welcome>(&message)) agent.welcome = *welcome;
     if (const auto* refused = std::get_if<Refused>(&message))
         agent.refused.push_back(refused->error);
+    if (const auto* made = std::get_if<AnchorMade>(&message)) agent.anchors.push_back(*made);
     if (const auto* ack = std::get_if<ReportAck>(&message)) {
         agent.acknowledged.push_back(ack->report_id);
     }

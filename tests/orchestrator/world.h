@@ -22,12 +22,15 @@ constexpr WallMicros start_micros = 1'700'000'000'000'000;
 struct FakeAgent {
     std::string name;
     std::string host_identity = "host-1";
+    std::vector<std::string> capabilities = {anchors_capability};
+    Witness witness = {};  ///< what it says it has obeyed
     ConnectionId connection = 0;  ///< 0: not connected
     bool answers = true;          ///< reports each effect as done as soon as it comes
     std::set<EffectKind> silent_on = {};
     std::vector<EffectWanted> wanted = {};  ///< in this connection, oldest first
     std::vector<EffectWithdrawn> withdrawn = {};
     std::vector<Uuid> acknowledged = {};
+    std::vector<AnchorMade> anchors = {};
     std::vector<Error> refused = {};
     std::optional<Welcome> welcome = {};
     bool is_closed = false;

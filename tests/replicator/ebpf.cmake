@@ -2,4 +2,4 @@
 # so if it has none.
 drover_test(audit_ledger_test LIBS drover_replicator SOURCES audit_ledger_test.cc)
 drover_test(ebpf_tracker_test LIBS drover_replicator LABELS e2e TIMEOUT 180
-  SOURCES ebpf_tracker_test.cc ebpf_copy_test.cc loop_disk.cc)
+  SOURCES ebpf_tracker_test.cc ebpf_copy_test.cc ebpf_point_test.cc loop_disk.cc)

@@ -235,6 +235,7 @@ void Lab::start_source() {
     }
     config.mode = mode;
     config.limits = limits;
+    config.pacing = pacing;
     config.backlog_bytes_max = 1U << 20;
     config.overwrite_acknowledged = overwrite_acknowledged;
     config.dial = [this] { return dial(); };

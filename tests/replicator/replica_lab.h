@@ -187,6 +187,7 @@ class Lab {
     bool overwrite_acknowledged = false;
     ReplicateMode mode = ReplicateMode::transfer;
     Limits limits;
+    Pacing pacing;
     std::string source_identity = "drover:agent:source";
 
     TemporaryDirectory directory;

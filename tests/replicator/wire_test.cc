@@ -51,7 +51,7 @@ PeerHello hello(std::uint64_t serial = 3) {
 std::vector<SourceMessage> source_messages() {
     Commit commit{8, 2, filled<Digest>(4), {4096}, filled<Generation>(9)};
     return {hello(), commit, HashRange{{0, 4096, 65536, 65536}}, ShaRange{{0, 0, 1 << 20, 1 << 20}},
-            Ping{}};
+            Ping{}, ReadBackWanted{true}};
 }
 
 std::vector<TargetMessage> target_messages() {
@@ -59,6 +59,7 @@ std::vector<TargetMessage> target_messages() {
     welcome.session_id = filled<Uuid>(5);
     welcome.checkpoint = {
         CheckpointState::promoted, filled<Generation>(9), 7, JournalMode::direct, {4096}};
+    welcome.checkpoint.verified_batch = 6;
     welcome.sizes_bytes = {1U << 20};
     welcome.capabilities = {"bulk.zero"};
     return {welcome,
@@ -67,7 +68,8 @@ std::vector<TargetMessage> target_messages() {
             RangeHashes{0, 4096, {filled<Digest>(1), filled<Digest>(2)}},
             RangeLeaves{0, 0, {filled<Hash>(3)}},
             Working{},
-            Pong{}};
+            Pong{},
+            ReadBackFound{7, 4096, 8192, 512, {{0, 4096, 512}}}};
 }
 
 TEST_CASE("peer codec: every message comes back as it was sent") {

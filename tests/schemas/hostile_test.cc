@@ -118,6 +118,10 @@ TEST_CASE("hostile: lists longer than their bound are refused") {
         progress.initDisks(33);
     });
     CHECK(refusal(decode_agent_message(disks)).find("disks") != std::string::npos);
+    const Bytes worlds = crafted([](schema::AgentMessage::Builder root) {
+        root.initWorldFound().initJobs(world_jobs_max + 1);
+    });
+    CHECK(refusal(decode_agent_message(worlds)).find("jobs") != std::string::npos);
 }
 
 /// A Progress whose disk list claims `count` elements without content.
@@ -224,6 +228,16 @@ TEST_CASE("hostile: paths with control characters are refused") {
     CHECK_FALSE(decode_spec(encode_spec(spec)).has_value());
 }
 
+TEST_CASE("hostile: an anchor must be one printable line of bounded length") {
+    const auto decodes = [](std::string line) {
+        const OrchestratorMessage message = AnchorMade{samples::uuid(1), 5, std::move(line)};
+        return decode_orchestrator_message(encode(message)).has_value();
+    };
+    CHECK(decodes(std::string(anchor_line_bytes_max, 'x')));
+    CHECK_FALSE(decodes(std::string(anchor_line_bytes_max + 1, 'x')));
+    for (const char* line : {"two\nlines", "tab\t", "\x7f", "\xc3\xa4"}) CHECK_FALSE(decodes(line));
+}
+
 TEST_CASE("hostile: a range that overflows is refused") {
     Effect effect = samples::effects()[4];
     std::get<DrainWork>(effect.work).repair = {{0, ~std::uint64_t{0}, 2}};
@@ -231,4 +245,41 @@ TEST_CASE("hostile: a range that overflows is refused") {
 }
 
 }  // namespace
+
+TEST_CASE("hostile: what a host claims to hold has tokens of their length and known words") {
+    const Bytes id(16, 1);
+    const auto refuse_world = [&](const auto& spoil) {
+        return refusal(decode_agent_message(crafted([&](schema::AgentMessage::Builder root) {
+            auto world = root.initWorldFound().initJobs(1)[0];
+            world.setJob(flat::blob(id));
+            world.setFence(flat::blob(id));
+            world.setHandoverToken(flat::blob(id));
+            spoil(world);
+        })));
+    };
+    CHECK(refuse_world([](schema::JobWorld::Builder) {}) == "accepted");
+    const Bytes short_id(15, 1);
+    CHECK(refuse_world([&](schema::JobWorld::Builder world) {
+              world.setJob(flat::blob(short_id));
+          }).find("job") != std::string::npos);
+    CHECK(refuse_world([](schema::JobWorld::Builder world) { world.setFence({}); }).find("fence") !=
+          std::string::npos);
+    CHECK(refuse_world([](schema::JobWorld::Builder world) {
+              world.setHandover(static_cast<schema::Handover>(4));
+          }).find("handover") != std::string::npos);
+    CHECK(refuse_world([](schema::JobWorld::Builder world) {
+              world.setJobName("../etc");
+          }).find("job name") != std::string::npos);
+}
+
+TEST_CASE("hostile: a reset with texts beyond their bound is refused") {
+    Welcome welcome = samples::welcome();
+    welcome.resets = {samples::lineage_reset(samples::uuid(1), samples::uuid(9))};
+    const auto accepted = decode_orchestrator_message(encode(OrchestratorMessage(welcome)));
+    REQUIRE(accepted.has_value());
+    CHECK(std::get<Welcome>(*accepted) == welcome);
+    welcome.resets[0].reason = std::string(reset_text_bytes_max + 1, 'x');
+    CHECK_FALSE(decode_orchestrator_message(encode(OrchestratorMessage(welcome))).has_value());
+}
+
 }  // namespace drover

@@ -130,7 +130,7 @@ inline std::vector<ReportBody> bodies() {
         FenceDeclined{1U << 30},
         FenceBreach{2},
         FenceBrokenByRoot{"root on tty1"},
-        DrainDone{9, 1000},
+        DrainDone{9, 1000, 1001, 1002, 1003},
         VerifyDone{{{hash(8), hash(9), 1U << 30}}, {{0, 0, 4096}}},
         ActivateDone{1'600'000'000'000'002},
         ValidateDone{"http 200"},
@@ -178,6 +178,11 @@ inline Progress progress() {
     progress.rate_bytes_per_s = 8;
     progress.bytes_written_since_activation = 9;
     progress.detail = "the peer is away";
+    progress.bytes_unverified = 10;
+    progress.bytes_read_back = 11;
+    progress.bytes_differed = 12;
+    progress.walk_rounds = 13;
+    progress.walk_alarms = 14;
     return progress;
 }
 
@@ -185,10 +190,45 @@ inline Refused refused() {
     return {Error(Errc::denied, "stale_epoch", "epoch 3 < 4", "everything", "stop the old one")};
 }
 
+inline JobWorld job_world(Side side) {
+    JobWorld world;
+    world.job = uuid(2);
+    world.side = side;
+    world.job_name = "web";
+    world.last_seq = 77;
+    world.busy = side == Side::source;
+    world.closed = side == Side::target;
+    world.fence = side == Side::source ? uuid(6) : Uuid{};
+    world.handover = side == Side::target ? Handover::active : Handover::none;
+    world.handover_token = side == Side::target ? uuid(6) : Uuid{};
+    world.breached = side == Side::source;
+    return world;
+}
+
+inline LineageReset lineage_reset(const Uuid& old_lineage, const Uuid& new_lineage) {
+    LineageReset reset;
+    reset.old_lineage = old_lineage;
+    reset.old_head_seq = 60;
+    reset.old_head_hash = hash(11);
+    reset.old_epoch = 4;
+    reset.new_lineage = new_lineage;
+    reset.new_epoch = 1004;
+    reset.at_micros = 1'700'000'000'000'000;
+    reset.by = "operator:ann";
+    reset.reason = "the volume was lost";
+    reset.signature = Bytes(64, 7);
+    return reset;
+}
+
 /// Every alternative of AgentMessage, with every body of a report.
 inline std::vector<AgentMessage> agent_messages() {
-    std::vector<AgentMessage> out{hello(), EffectTaken{effect_id(EffectKind::drain)},
-                                  ProgressMade{progress()}, Heartbeat{}, refused()};
+    std::vector<AgentMessage> out{
+        hello(),
+        EffectTaken{effect_id(EffectKind::drain)},
+        ProgressMade{progress()},
+        Heartbeat{},
+        refused(),
+        WorldFound{{job_world(Side::source), job_world(Side::target)}, true}};
     for (const Report& report : reports()) out.emplace_back(ReportMade{report});
     return out;
 }
@@ -209,9 +249,10 @@ inline EffectWanted wanted(const Effect& effect) {
 
 /// Every alternative of OrchestratorMessage, with every kind of work.
 inline std::vector<OrchestratorMessage> orchestrator_messages() {
-    std::vector<OrchestratorMessage> out{welcome(),
-                                         EffectWithdrawn{effect_id(EffectKind::replicate), 5},
-                                         ReportAck{uuid(10)}, Heartbeat{}, refused()};
+    std::vector<OrchestratorMessage> out{
+        welcome(),           EffectWithdrawn{effect_id(EffectKind::replicate), 5},
+        ReportAck{uuid(10)}, Heartbeat{},
+        refused(),           AnchorMade{uuid(11), 2048, "{\"anchor\":{}}"}};
     for (const Effect& effect : effects()) out.emplace_back(wanted(effect));
     return out;
 }

@@ -26,7 +26,6 @@ namespace {
 constexpr std::array mutants = {
     // ---- the copy ----
     Mutant{"target_skips_flush", "the target makes a batch durable before it acknowledges it"},
-    Mutant{"checkpoint_before_flush", "the checkpoint follows the data that it vouches for"},
     Mutant{"flush_error_ignored", "a batch whose flush failed is sent again"},
     Mutant{"commit_without_frames", "a commit waits for all of its frames"},
     Mutant{"pending_not_recorded", "what was sent stays pending until it is acknowledged"},
@@ -36,6 +35,7 @@ constexpr std::array mutants = {
     Mutant{"compare_skipped", "unknown contents are compared before they are believed"},
     Mutant{"promote_keeps_generation", "a released target voids its generation first"},
     Mutant{"verify_compares_nothing", "the target's hashes are the target's"},
+    Mutant{"readback_skipped", "what was written is read back before it counts as equal"},
     // ---- the agents ----
     Mutant{"fence_without_guard", "a fence holds every disk exclusively"},
     Mutant{"failed_fence_left", "a fence that fails puts the source back into service"},

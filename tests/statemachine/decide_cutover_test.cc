@@ -61,8 +61,8 @@ TEST_CASE("cutover: the whole way, each step after the report of the one before"
                       {EffectKind::hold_fence, Side::source},
                       {EffectKind::drain, Side::source},
                       {EffectKind::wake_at, Side::source}});
-    scenario.when_reported(EffectKind::drain, Side::source, DrainDone{3, 4})
-        .then({DeltaDrained{3, 4}})
+    scenario.when_reported(EffectKind::drain, Side::source, DrainDone{3, 4, 5, 6, 7})
+        .then({DeltaDrained{3, 4, 5, 6, 7}})
         .in(Phase::verifying)
         .wants(EffectKind::verify, Side::source)
         .wants(EffectKind::hold_fence, Side::source);

@@ -4,6 +4,18 @@
 
 namespace drover::statemachine::testing {
 
+JobWorld world_of(Side side, std::uint64_t last_seq) {
+    JobWorld world;
+    world.job = bytes_of(1);
+    world.side = side;
+    world.job_name = web_spec().name;
+    world.last_seq = last_seq;
+    if (side == Side::source) world.fence = bytes_of(0x40);
+    if (side == Side::target) world.handover = Handover::active;
+    if (side == Side::target) world.handover_token = bytes_of(0x40);
+    return world;
+}
+
 std::vector<Event> sample_events() {
     const Error error(Errc::io, "disk_failed", "vdb: write failed", "the source",
                       "replace the disk");
@@ -72,6 +84,12 @@ std::vector<Event> sample_events() {
         DeletionStarted{by},
         TargetDataDeleted{},
         CommandRejected{by, "cutover", "cutover_lagging", "123456 bytes behind"},
+        ReconcileStarted{90},
+        WorldSeen{world_of(Side::target, 91)},
+        Reconciled{},
+        ResolvedToTarget{by, "it answers requests"},
+        ResolvedToSource{by, "the target was never started"},
+        ResolvedToNeither{by, "both were switched off"},
     };
 }
 

@@ -9,4 +9,7 @@ namespace drover::statemachine::testing {
 
 [[nodiscard]] std::vector<Event> sample_events();
 
+/// A source that is fenced, or a target that is in service, under the token of the samples.
+[[nodiscard]] JobWorld world_of(Side side, std::uint64_t last_seq);
+
 }  // namespace drover::statemachine::testing

@@ -78,6 +78,9 @@ class Scenario {
 
     [[nodiscard]] const Decision& decision() const { return decision_; }
 
+    /// Of the last fact.
+    [[nodiscard]] std::uint64_t seq() const { return seq_; }
+
     [[nodiscard]] WallMicros now_micros() const { return now_micros_; }
 
     /// The newest effect of this kind that was ever outstanding.

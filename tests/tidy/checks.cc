@@ -21,8 +21,9 @@ const std::map<std::string_view, std::set<std::string_view>>& allowed_edges() {
         {"wire", {"base", "schemas"}},
         {"replicator", {"base", "schemas", "wire"}},
         {"agent", {"base", "schemas", "wire", "replicator"}},
-        {"orchestrator", {"base", "schemas", "eventlog", "statemachine", "wire"}},
-        {"cli", {"base", "wire"}}};
+        {"history", {"base", "schemas", "eventlog", "statemachine"}},
+        {"orchestrator", {"base", "schemas", "eventlog", "statemachine", "history", "wire"}},
+        {"cli", {"base", "wire", "eventlog", "history"}}};
     return edges;
 }
 

@@ -195,6 +195,19 @@ TEST_CASE("agent session: reports are sent again after every reconnect until ack
     CHECK(session.received(samples::welcome(), 31).send.size() == 2);
 }
 
+TEST_CASE("agent session: anchors are taken after the welcome, and only of its log") {
+    AgentSession session = new_agent();
+    const Welcome welcome = samples::welcome();
+    const AnchorMade made{welcome.lineage, 7, "line"};
+    (void)session.connected(0);
+    CHECK(session.received(made, 1).close.has_value());
+    session.disconnected();
+    (void)session.connected(2);
+    (void)session.received(welcome, 3);
+    CHECK(session.received(made, 4).anchors == std::vector<AnchorMade>{made});
+    CHECK(session.received(AnchorMade{uuid(77), 8, "line"}, 5).anchors.empty());
+}
+
 TEST_CASE("agent session: telemetry without a welcome is dropped") {
     AgentSession session = new_agent();
     CHECK(session.progress(samples::progress(), 0).send.empty());

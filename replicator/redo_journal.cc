@@ -1,0 +1,289 @@
+#include "replicator/redo_journal.h"
+
+#include "base/assert.h"
+#include "replicator/device_range.h"
+
+#include <algorithm>
+
+namespace drover::replicator {
+namespace {
+
+/// Two batches are open at most, and each must find room for its COMMIT.
+constexpr std::uint64_t commit_reserve_bytes = 2 * journal_block_bytes;
+constexpr std::uint64_t ring_bytes_min = 16 * journal_block_bytes;
+
+}  // namespace
+
+Digest journal_key(const JobId& job, std::span<BlockDevice* const> disks) {
+    DigestStream out;
+    out.update(job.view());
+    for (const BlockDevice* disk : disks) {
+        Bytes text;
+        put_u64(text, disk->facts().size_bytes);
+        put_u64(text, disk->facts().identity.size());
+        put_bytes(text, as_bytes(disk->facts().identity));
+        out.update(text);
+    }
+    return out.digest();
+}
+
+Result<> RedoJournal::format(BlockDevice& file, const JournalShape& shape,
+                             const BatchMark& applied) {
+    const std::uint64_t size = file.facts().size_bytes;
+    const bool is_valid = shape.redo_bytes >= ring_bytes_min &&
+                          shape.redo_bytes % journal_block_bytes == 0 &&
+                          shape.undo_bytes % journal_block_bytes == 0 &&
+                          size >= journal_rings_at + shape.redo_bytes &&
+                          size - journal_rings_at - shape.redo_bytes >= shape.undo_bytes &&
+                          shape.points_max <= journal_undos_max;
+    if (!is_valid)
+        return Error(Errc::invalid, "journal_too_small",
+                     file.facts().path + " of " + std::to_string(size) +
+                         " bytes cannot hold a journal of this shape",
+                     "everything", "give the journal more room");
+    JournalHeader header;
+    header.journal = shape.journal;
+    header.key = shape.key;
+    header.redo_bytes = shape.redo_bytes;
+    header.undo_bytes = shape.undo_bytes;
+    header.points_max = shape.points_max;
+    header.applied = applied;
+    header.applied.is_point = false;
+    JournalStore store(file);
+    return store.format(header);
+}
+
+// ---- failures ----
+
+Result<> RedoJournal::usable() const {
+    if (!failed_) return {};
+    return Error(Errc::io, "redo_journal_stopped",
+                 "an earlier failure leaves open what is durable: " + failed_->text(),
+                 "every batch that was acknowledged", "the journal is opened anew by itself");
+}
+
+Result<> RedoJournal::add(const JournalFrame& frame) {
+    TRY_VOID(usable());
+    return guarded(add_now(frame));
+}
+
+Result<> RedoJournal::commit(const BatchMark& mark) {
+    TRY_VOID(usable());
+    return guarded(commit_now(mark));
+}
+
+Result<bool> RedoJournal::apply_next() {
+    TRY_VOID(usable());
+    return guarded(apply_oldest());
+}
+
+Result<> RedoJournal::apply_all() {
+    for (;;) {
+        TRY(const bool applied, apply_next());
+        if (!applied) return {};
+    }
+}
+
+Result<> RedoJournal::drop_open() {
+    TRY_VOID(usable());
+    return guarded(drop_now());
+}
+
+// ---- what is there ----
+
+bool RedoJournal::has_committed() const {
+    return !batches_.empty() && batches_.front().mark.has_value();
+}
+
+std::uint64_t RedoJournal::committed() const {
+    std::uint64_t last = header_.applied.batch;
+    for (const Batch& batch : batches_)
+        if (batch.mark) last = batch.number;
+    return last;
+}
+
+std::uint64_t RedoJournal::lag_bytes() const {
+    std::uint64_t bytes = 0;
+    for (const Batch& batch : batches_) {
+        if (!batch.mark) break;
+        for (const RecordPlace& place : batch.records) bytes += place.bytes;
+    }
+    return bytes;
+}
+
+// ---- writing ----
+
+RecordHead RedoJournal::head_for(RecordKind kind, std::uint64_t batch,
+                                 std::uint64_t position) const {
+    RecordHead head;
+    head.kind = kind;
+    head.journal = header_.journal;
+    head.life = header_.life;
+    head.position = position;
+    head.batch = batch;
+    return head;
+}
+
+RedoJournal::Batch& RedoJournal::batch_for(std::uint64_t number) {
+    if (batches_.empty() || batches_.back().number < number) {
+        Batch& batch = batches_.emplace_back();
+        batch.number = number;
+        batch.first_position = redo_head_;
+    }
+    const auto found = std::ranges::find(batches_, number, &Batch::number);
+    DROVER_ASSERT(found != batches_.end() && !found->mark);
+    return *found;
+}
+
+Result<> RedoJournal::add_now(const JournalFrame& frame) {
+    DROVER_ASSERT(frame.batch > committed() && frame.range.disk < disks_.size());
+    assert_range(disks_[frame.range.disk]->facts(), frame.range.offset, frame.range.length);
+    const bool fits = group_batch_ == frame.batch && group_.has_room_for(frame.range);
+    if (!group_.is_empty() && !fits) TRY_VOID(write_group());
+    if (mode() == JournalMode::direct) {
+        last_in_place_ = std::max(last_in_place_, frame.batch);
+        return write_in_place(std::span(&frame.range, 1), frame.data);
+    }
+    group_batch_ = frame.batch;
+    group_.add(frame.range, frame.data);
+    return {};
+}
+
+/// Takes effect in the ring or, if that cannot hold it, on the disks.
+Result<> RedoJournal::write_group() {
+    TRY_VOID(make_room(group_.bytes()));
+    if (mode() == JournalMode::direct) return {};
+    Batch& batch = batch_for(group_batch_);
+    RecordHead head = head_for(RecordKind::frames, group_batch_, redo_head_);
+    head.durable = durable_;
+    const ByteView bytes = group_.finish(head);
+    TRY_VOID(store_.write(header_, JournalRing::redo, redo_head_, bytes));
+    batch.records.push_back({redo_head_, bytes.size()});
+    batch.content.update(record_digest(bytes.first(journal_block_bytes)).view());
+    for (const RecordEntry& entry : head.entries)
+        batch.touched.push_back({entry.disk, entry.offset, entry.length});
+    redo_head_ += bytes.size();
+    group_.clear();
+    return {};
+}
+
+Result<> RedoJournal::make_room(std::uint64_t bytes) {
+    while (used_bytes() + bytes + commit_reserve_bytes > header_.redo_bytes) {
+        if (!has_committed()) return go_direct();
+        TRY_VOID(apply_oldest());
+    }
+    return {};
+}
+
+Result<> RedoJournal::commit_now(const BatchMark& mark) {
+    DROVER_ASSERT(mark.batch > committed());
+    DROVER_ASSERT(mark.note.size() <= journal_note_bytes_max);
+    if (!group_.is_empty() && group_batch_ == mark.batch) TRY_VOID(write_group());
+    if (mode() == JournalMode::journal) TRY_VOID(make_room(journal_block_bytes));
+    if (mode() == JournalMode::direct) return commit_direct(mark);
+    Batch& batch = batch_for(mark.batch);
+    RecordHead head = head_for(RecordKind::commit, mark.batch, redo_head_);
+    head.durable = durable_;
+    head.content = batch.content.digest();
+    head.records = batch.records.size();
+    head.mark = mark;
+    TRY_VOID(store_.write(header_, JournalRing::redo, redo_head_, encode_record_head(head)));
+    TRY_VOID(store_.flush());
+    batch.records.push_back({redo_head_, journal_block_bytes});
+    redo_head_ += journal_block_bytes;
+    durable_ = redo_head_;
+    batch.mark = mark;
+    return {};
+}
+
+/// The slot says that the disks are being written in place before they are.
+Result<> RedoJournal::go_direct() {
+    header_.mode = JournalMode::direct;
+    header_.applied.is_point = false;
+    header_.undos.clear();
+    TRY_VOID(store_.store(header_));
+    for (const Batch& batch : batches_) {
+        for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));
+        last_in_place_ = batch.number;
+    }
+    if (!group_.is_empty()) {
+        TRY_VOID(write_in_place(group_.entries(), group_.payload()));
+        last_in_place_ = group_batch_;
+    }
+    batches_.clear();
+    group_.clear();
+    header_.redo_tail = redo_head_;
+    return {};
+}
+
+/// Frames of a later batch that are on the disks already make them no point.
+Result<> RedoJournal::commit_direct(const BatchMark& mark) {
+    TRY_VOID(flush_disks());
+    header_.applied = mark;
+    header_.applied.is_point = mark.is_point && last_in_place_ <= mark.batch;
+    if (header_.applied.is_point) header_.mode = JournalMode::journal;
+    header_.redo_tail = redo_head_;
+    return store_.store(header_);
+}
+
+Result<> RedoJournal::begin_life() {
+    ++header_.life;
+    header_.redo_tail = 0;
+    redo_head_ = 0;
+    durable_ = 0;
+    last_in_place_ = 0;
+    pending_undo_.reset();
+    return store_.store(header_);
+}
+
+Result<> RedoJournal::drop_now() {
+    while (has_committed()) TRY_VOID(apply_oldest());
+    batches_.clear();
+    group_.clear();
+    return begin_life();
+}
+
+// ---- applying ----
+
+Result<bool> RedoJournal::apply_oldest() {
+    if (!has_committed()) return false;
+    const Batch& batch = batches_.front();
+    TRY(auto undo, make_undo(batch));
+    for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));
+    TRY_VOID(flush_disks());
+    note_undo(std::move(undo));
+    header_.applied = *batch.mark;
+    header_.redo_tail = batches_.size() > 1 ? batches_[1].first_position : redo_head_;
+    TRY_VOID(store_.store(header_));
+    pending_undo_.reset();
+    batches_.pop_front();
+    return true;
+}
+
+Result<> RedoJournal::write_record_in_place(const RecordPlace& place) {
+    TRY(const auto record, store_.read(header_, JournalRing::redo, place.position));
+    if (!record || record->head.bytes() != place.bytes)
+        return journal_corrupt("what was written at position " + std::to_string(place.position) +
+                               " of the redo ring cannot be read back");
+    return write_in_place(record->head.entries, record->payload);
+}
+
+Result<> RedoJournal::write_in_place(std::span<const RecordEntry> entries, ByteView payload) {
+    for (const RecordEntry& entry : entries) {
+        BlockDevice& disk = *disks_[entry.disk];
+        if (entry.zero) {
+            TRY_VOID(disk.write_zeroes(entry.offset, entry.length));
+            continue;
+        }
+        TRY_VOID(disk.write(entry.offset, payload.first(entry.length)));
+        payload = payload.subspan(entry.length);
+    }
+    return {};
+}
+
+Result<> RedoJournal::flush_disks() {
+    for (BlockDevice* disk : disks_) TRY_VOID(disk->flush());
+    return {};
+}
+
+}  // namespace drover::replicator

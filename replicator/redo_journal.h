@@ -1,0 +1,174 @@
+/// A target's redo journal: its disks are always at the end of a committed batch, or on their way
+/// to the next one, and can be taken back to earlier points.
+///
+///   add(frames) ─► commit: COMMIT, flush ─► acknowledge
+///                        └► apply_next: undo records, flush ─► disks, flush ─► slot, flush
+///
+/// A crash before the COMMIT drops the batch; one while it is applied applies it again. A batch
+/// larger than the redo ring goes to the disks directly: the slot says so before the first write in
+/// place, and the journal is used again after a batch that ends in a point.
+///
+/// After a failure of the file or of a disk nobody knows what is durable: every further call fails
+/// with "redo_journal_stopped", and the way on is to open the journal anew. What could not be
+/// flushed is then written once more, never only flushed again. Not thread-safe. Blocks.
+#pragma once
+
+#include "replicator/journal_store.h"
+
+#include <deque>
+#include <memory>
+
+namespace drover::replicator {
+
+struct JournalShape {
+    Uuid journal;  ///< random
+    Digest key;    ///< see journal_key()
+    std::uint64_t redo_bytes = 0;
+    std::uint64_t undo_bytes = 0;
+    std::uint32_t points_max = 0;
+};
+
+/// What must be the same for a journal to be applied to these disks.
+[[nodiscard]] Digest journal_key(const JobId& job, std::span<BlockDevice* const> disks);
+
+/// A part of a batch. Frames of a batch are added after those of its predecessor.
+struct JournalFrame {
+    std::uint64_t batch = 0;
+    RecordEntry range;
+    ByteView data;  ///< empty for zeroes
+};
+
+class RedoJournal {
+  public:
+    using Disks = std::vector<BlockDevice*>;
+
+    /// Makes the file a journal without contents, in direct mode after `applied`. Errors: io,
+    /// invalid (the file is too small).
+    [[nodiscard]] static Result<> format(BlockDevice& file, const JournalShape& shape,
+                                         const BatchMark& applied);
+    /// Goes on where a crash interrupted: applies what is committed, drops what is not. File and
+    /// disks outlive the journal. Errors: conflict "journal_of_another_job", corrupt
+    /// "journal_corrupt" (a committed batch or a slot is damaged: compare the disks as a whole),
+    /// io.
+    [[nodiscard]] static Result<std::unique_ptr<RedoJournal>> open(BlockDevice& file, Disks disks,
+                                                                   const Digest& key);
+
+    /// direct: the disks are written in place and are no point until a batch ends in one.
+    [[nodiscard]] JournalMode mode() const { return header_.mode; }
+
+    /// The batch that the disks hold. In direct mode they may hold parts of later ones.
+    [[nodiscard]] const BatchMark& applied() const { return header_.applied; }
+
+    /// The last durable batch; applied() or later.
+    [[nodiscard]] std::uint64_t committed() const;
+    /// Committed and not yet applied.
+    [[nodiscard]] std::uint64_t lag_bytes() const;
+
+    /// Room of the redo ring that is taken, open batches included.
+    [[nodiscard]] std::uint64_t used_bytes() const { return redo_head_ - header_.redo_tail; }
+
+    [[nodiscard]] Result<> add(const JournalFrame& frame);
+    /// Durable when it returns. All frames of the batch were added; it is the one after
+    /// committed() in order, whatever its number.
+    [[nodiscard]] Result<> commit(const BatchMark& mark);
+    /// Brings the oldest committed batch to the disks. False if there is none.
+    [[nodiscard]] Result<bool> apply_next();
+    [[nodiscard]] Result<> apply_all();
+    /// Forgets the frames of batches that were not committed; applies those that were.
+    [[nodiscard]] Result<> drop_open();
+
+    /// Oldest first. The last one is the present state, if that is a point.
+    [[nodiscard]] std::vector<BatchMark> points() const;
+    /// Takes the disks back to a point; later ones are gone. Open batches are dropped. Errors:
+    /// not_found "no_such_point" (nothing was changed), corrupt (likewise), io.
+    [[nodiscard]] Result<> restore(std::uint64_t batch);
+
+  private:
+    struct Touched {
+        std::uint16_t disk = 0;
+        std::uint64_t offset = 0;
+        std::uint64_t length = 0;
+    };
+
+    /// A batch of which something lies in the redo ring.
+    struct Batch {
+        std::uint64_t number = 0;
+        std::uint64_t first_position = 0;
+        std::vector<RecordPlace> records;
+        DigestStream content;  ///< over their digests
+        std::vector<Touched> touched;
+        std::optional<BatchMark> mark;  ///< once it is committed
+    };
+
+    RedoJournal(BlockDevice& file, Disks disks)
+        : store_(file),
+          disks_(std::move(disks)) {}
+
+    /// Notes a failure: from then on nothing works.
+    template <class T>
+    [[nodiscard]] Result<T> guarded(Result<T> result) {
+        if (!result && !failed_) failed_ = result.error();
+        return result;
+    }
+
+    [[nodiscard]] Result<> usable() const;
+
+    // ---- writing ----
+    [[nodiscard]] Result<> add_now(const JournalFrame& frame);
+    [[nodiscard]] Result<> commit_now(const BatchMark& mark);
+    [[nodiscard]] Result<> commit_direct(const BatchMark& mark);
+    [[nodiscard]] Result<> write_group();
+    [[nodiscard]] Result<> make_room(std::uint64_t bytes);
+    [[nodiscard]] Result<> go_direct();
+    [[nodiscard]] Result<> begin_life();
+    [[nodiscard]] Result<> drop_now();
+    Batch& batch_for(std::uint64_t number);
+    [[nodiscard]] bool has_committed() const;
+    [[nodiscard]] RecordHead head_for(RecordKind kind, std::uint64_t batch,
+                                      std::uint64_t position) const;
+
+    // ---- applying ----
+    [[nodiscard]] Result<bool> apply_oldest();
+    [[nodiscard]] Result<> write_record_in_place(const RecordPlace& place);
+    [[nodiscard]] Result<> write_in_place(std::span<const RecordEntry> entries, ByteView payload);
+    [[nodiscard]] Result<> flush_disks();
+
+    // ---- undo (redo_undo.cc) ----
+    [[nodiscard]] Result<std::optional<UndoExtent>> make_undo(const Batch& batch);
+    [[nodiscard]] Result<> make_undo_room(std::uint64_t bytes);
+    [[nodiscard]] Result<UndoExtent> write_undo(const Batch& batch,
+                                                std::span<const Touched> ranges);
+    [[nodiscard]] Result<> write_undo_record(RecordBuilder& builder, UndoExtent& undo,
+                                             DigestStream& content, std::uint64_t batch);
+    void note_undo(std::optional<UndoExtent> undo);
+    [[nodiscard]] std::uint64_t undo_head() const;
+    [[nodiscard]] std::uint64_t undo_used() const;
+    [[nodiscard]] Result<> restore_now(std::uint64_t batch);
+    [[nodiscard]] Result<> run_restore();
+    [[nodiscard]] Result<> play_undo(const UndoExtent& undo, bool writes);
+    [[nodiscard]] static std::vector<Touched> merged(std::vector<Touched> ranges);
+    [[nodiscard]] static std::uint64_t undo_bytes_max(std::span<const Touched> ranges);
+
+    // ---- recovery (redo_recovery.cc) ----
+    [[nodiscard]] Result<> recover();
+    [[nodiscard]] Result<> scan_redo();
+    [[nodiscard]] Result<bool> take_record(const StoredRecord& record);
+    [[nodiscard]] Result<> refuse_if_lost(std::uint64_t position);
+    [[nodiscard]] Result<> rewrite_committed();
+    [[nodiscard]] Result<> find_pending_undo();
+    [[nodiscard]] bool entries_fit(std::span<const RecordEntry> entries) const;
+
+    JournalStore store_;
+    Disks disks_;
+    JournalHeader header_;         ///< as it is durable, but for redo_tail after a switch of modes
+    std::uint64_t redo_head_ = 0;  ///< where the next record goes
+    std::uint64_t durable_ = 0;    ///< everything below was flushed
+    std::deque<Batch> batches_;    ///< committed ones first
+    RecordBuilder group_;          ///< frames of the newest batch that are not in the ring yet
+    std::uint64_t group_batch_ = 0;
+    std::uint64_t last_in_place_ = 0;         ///< direct mode: the highest batch of a frame
+    std::optional<UndoExtent> pending_undo_;  ///< of the oldest batch, made before a crash
+    std::optional<Error> failed_;
+};
+
+}  // namespace drover::replicator

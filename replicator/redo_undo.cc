@@ -1,0 +1,204 @@
+/// Undo records: what a batch overwrites, made durable before it is applied, so that the disks can
+/// be taken back to earlier points.
+#include "base/assert.h"
+#include "replicator/device_range.h"
+#include "replicator/redo_journal.h"
+#include "replicator/zero_runs.h"
+
+#include <algorithm>
+#include <tuple>
+
+namespace drover::replicator {
+namespace {
+
+/// Read at once, at most. A record is closed when it has no room for as much.
+constexpr std::uint64_t piece_bytes_max = 256U << 10;
+constexpr std::size_t zero_unit_bytes = 4096;
+
+}  // namespace
+
+std::vector<RedoJournal::Touched> RedoJournal::merged(std::vector<Touched> ranges) {
+    std::ranges::sort(ranges, {}, [](const Touched& t) { return std::tie(t.disk, t.offset); });
+    std::vector<Touched> out;
+    for (const Touched& range : ranges) {
+        const bool joins = !out.empty() && out.back().disk == range.disk &&
+                           range.offset <= out.back().offset + out.back().length;
+        if (!joins) {
+            out.push_back(range);
+            continue;
+        }
+        Touched& last = out.back();
+        last.length = std::max(last.length, range.offset + range.length - last.offset);
+    }
+    return out;
+}
+
+/// Depends on the ranges alone, not on what lies there: after a crash, while the disks are half
+/// written, the same batch must be found to have undo records or not.
+std::uint64_t RedoJournal::undo_bytes_max(std::span<const Touched> ranges) {
+    std::uint64_t bytes = 0;
+    std::uint64_t entries = 0;
+    for (const Touched& range : ranges) {
+        bytes += range.length;
+        entries += range.length / zero_unit_bytes + range.length / piece_bytes_max + 2;
+    }
+    const std::uint64_t records = bytes / (record_payload_bytes_max - piece_bytes_max) +
+                                  entries / (record_entries_max / 2) + 1;
+    const std::uint64_t heads_and_padding = 2 * journal_block_bytes * (records + 1);
+    const std::uint64_t blocks = (bytes + journal_block_bytes - 1) / journal_block_bytes;
+    return blocks * journal_block_bytes + heads_and_padding;
+}
+
+std::uint64_t RedoJournal::undo_used() const {
+    return header_.undos.empty() ? 0 : undo_head() - header_.undos.front().position;
+}
+
+/// Where the next one begins. Without any it may be anywhere: they are told from leftovers by the
+/// life they were written in.
+std::uint64_t RedoJournal::undo_head() const {
+    if (header_.undos.empty()) return 0;
+    return header_.undos.back().position + header_.undos.back().bytes;
+}
+
+/// Older undo records are given up, durably, before they are overwritten.
+Result<> RedoJournal::make_undo_room(std::uint64_t bytes) {
+    const std::size_t before = header_.undos.size();
+    while (!header_.undos.empty() &&
+           (bytes > header_.undo_bytes - undo_used() || header_.undos.size() >= journal_undos_max))
+        header_.undos.erase(header_.undos.begin());
+    return header_.undos.size() == before ? Result<>() : store_.store(header_);
+}
+
+/// nullopt if the ring cannot hold them: then there is no way back over this batch.
+Result<std::optional<UndoExtent>> RedoJournal::make_undo(const Batch& batch) {
+    if (pending_undo_) return pending_undo_;
+    const std::vector<Touched> ranges = merged(batch.touched);
+    const std::uint64_t bytes = undo_bytes_max(ranges);
+    const bool fits = header_.points_max > 0 && bytes <= header_.undo_bytes;
+    TRY_VOID(make_undo_room(fits ? bytes : header_.undo_bytes + 1));
+    if (!fits) return std::optional<UndoExtent>();
+    TRY(UndoExtent undo, write_undo(batch, ranges));
+    DROVER_ASSERT(undo.bytes <= bytes);
+    return std::optional<UndoExtent>(std::move(undo));
+}
+
+Result<UndoExtent> RedoJournal::write_undo(const Batch& batch, std::span<const Touched> ranges) {
+    UndoExtent undo;
+    undo.before = header_.applied;
+    undo.before.note.clear();
+    undo.position = undo_head();
+    DigestStream content;
+    RecordBuilder builder;
+    const AlignedBuffer buffer(piece_bytes_max);
+    for (const Touched& range : ranges) {
+        for (std::uint64_t at = 0; at < range.length; at += piece_bytes_max) {
+            const auto data = buffer.first(std::min(piece_bytes_max, range.length - at));
+            TRY_VOID(disks_[range.disk]->read(range.offset + at, data));
+            for (const Run& run : zero_runs(data, zero_unit_bytes)) {
+                const RecordEntry entry{range.offset + at + run.offset,
+                                        static_cast<std::uint32_t>(run.length), range.disk,
+                                        run.zero};
+                if (!builder.has_room_for(entry))
+                    TRY_VOID(write_undo_record(builder, undo, content, batch.number));
+                const ByteView piece = ByteView(data).subspan(run.offset, run.length);
+                builder.add(entry, run.zero ? ByteView() : piece);
+            }
+        }
+    }
+    if (!builder.is_empty()) TRY_VOID(write_undo_record(builder, undo, content, batch.number));
+    undo.content = content.digest();
+    RecordHead end = head_for(RecordKind::undo_end, batch.number, undo.position + undo.bytes);
+    end.content = undo.content;
+    end.records = undo.records;
+    TRY_VOID(store_.write(header_, JournalRing::undo, end.position, encode_record_head(end)));
+    TRY_VOID(store_.flush());
+    undo.bytes += journal_block_bytes;
+    return undo;
+}
+
+Result<> RedoJournal::write_undo_record(RecordBuilder& builder, UndoExtent& undo,
+                                        DigestStream& content, std::uint64_t batch) {
+    RecordHead head = head_for(RecordKind::undo, batch, undo.position + undo.bytes);
+    const ByteView bytes = builder.finish(head);
+    TRY_VOID(store_.write(header_, JournalRing::undo, head.position, bytes));
+    content.update(record_digest(bytes.first(journal_block_bytes)).view());
+    undo.bytes += bytes.size();
+    ++undo.records;
+    builder.clear();
+    return {};
+}
+
+/// A batch was applied: its undo records count from the next slot on. Keeps as many points as the
+/// owner wants; what is older than the oldest of them leads nowhere.
+void RedoJournal::note_undo(std::optional<UndoExtent> undo) {
+    if (undo) header_.undos.push_back(std::move(*undo));
+    auto& undos = header_.undos;
+    const auto is_point = [](const UndoExtent& extent) { return extent.before.is_point; };
+    while (!undos.empty() &&
+           (!undos.front().before.is_point ||
+            std::ranges::count_if(undos, is_point) > std::int64_t{header_.points_max}))
+        undos.erase(undos.begin());
+}
+
+std::vector<BatchMark> RedoJournal::points() const {
+    std::vector<BatchMark> out;
+    for (const UndoExtent& undo : header_.undos)
+        if (undo.before.is_point) out.push_back(undo.before);
+    if (header_.applied.is_point) out.push_back(header_.applied);
+    return out;
+}
+
+Result<> RedoJournal::restore(std::uint64_t batch) {
+    TRY_VOID(usable());
+    TRY_VOID(drop_open());
+    const std::vector<BatchMark> known = points();
+    if (std::ranges::find(known, batch, &BatchMark::batch) == known.end())
+        return Error(Errc::not_found, "no_such_point",
+                     "the journal has no way back to batch " + std::to_string(batch),
+                     "the disks as they are", "choose one of the points that are listed");
+    if (batch == header_.applied.batch) return {};
+    for (const UndoExtent& undo : header_.undos)
+        if (undo.before.batch >= batch) TRY_VOID(play_undo(undo, false));
+    return guarded(restore_now(batch));
+}
+
+Result<> RedoJournal::restore_now(std::uint64_t batch) {
+    header_.restoring = batch;
+    TRY_VOID(store_.store(header_));
+    return run_restore();
+}
+
+/// From the newest to the one that leads to the point. Interrupted anywhere, all of it is done
+/// again: the records say what the blocks are to hold, whatever they hold now.
+Result<> RedoJournal::run_restore() {
+    const std::uint64_t goal = *header_.restoring;
+    std::size_t at = header_.undos.size();
+    do {
+        --at;
+        TRY_VOID(play_undo(header_.undos[at], true));
+    } while (header_.undos[at].before.batch != goal);
+    TRY_VOID(flush_disks());
+    header_.applied = header_.undos[at].before;
+    header_.undos.resize(at);
+    header_.restoring.reset();
+    return begin_life();
+}
+
+Result<> RedoJournal::play_undo(const UndoExtent& undo, bool writes) {
+    DigestStream content;
+    std::uint64_t position = undo.position;
+    for (std::uint64_t i = 0; i < undo.records; ++i) {
+        TRY(const auto record, store_.read(header_, JournalRing::undo, position));
+        const bool is_good =
+            record && record->head.kind == RecordKind::undo && entries_fit(record->head.entries);
+        if (!is_good)
+            return journal_corrupt("an undo record at position " + std::to_string(position));
+        content.update(record->digest.view());
+        position += record->head.bytes();
+        if (writes) TRY_VOID(write_in_place(record->head.entries, record->payload));
+    }
+    if (content.digest() == undo.content) return {};
+    return journal_corrupt("undo records are not those that were written");
+}
+
+}  // namespace drover::replicator
