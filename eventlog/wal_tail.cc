@@ -14,8 +14,6 @@ constexpr std::size_t block_bytes = 32768;
 constexpr std::size_t header_bytes = 7;  ///< checksum 4, length 2, type 1
 constexpr std::size_t wal_bytes_max = std::size_t{1} << 30;
 constexpr std::size_t batch_header_bytes = 12;
-/// A batch without content. RocksDB writes one into the log that follows a torn one.
-constexpr std::size_t empty_batch_bytes = header_bytes + batch_header_bytes;
 constexpr std::uint32_t mask_delta = 0xa282ead8;
 
 enum PieceType : std::uint8_t { full = 1, first = 2, middle = 3, last = 4 };
@@ -26,14 +24,14 @@ struct Piece {
     std::size_t end = 0;
 };
 
-/// `whole`: nothing but zeros follow its last record; `torn`: from the first bad byte on no whole
-/// record begins.
+/// `whole`: nothing but zeros follow its last record; `torn`: from the first byte on that belongs to
+/// no whole record, none begins.
 enum class WalEnd : std::uint8_t { whole, torn, damaged };
 
 /// What one write-ahead log holds of RocksDB's own numbering of writes.
 struct Wal {
     WalEnd end = WalEnd::whole;
-    std::optional<std::uint64_t> first;  ///< number of its first write
+    std::optional<std::uint64_t> first;  ///< number of its first write, if it has a whole record
     std::optional<std::uint64_t> next;   ///< that of the write after its last whole record
 };
 
@@ -78,6 +76,7 @@ void note_batch(ByteView beginning, Wal& wal) {
 Wal read_wal(ByteView bytes) {
     Wal wal;
     Bytes beginning;  // of the record at hand; its pieces may be short
+    bool in_record = false;
     std::size_t at = 0;
     while (at < bytes.size()) {
         const std::size_t block_left = block_bytes - at % block_bytes;
@@ -86,19 +85,20 @@ Wal read_wal(ByteView bytes) {
             continue;
         }
         const auto piece = piece_at(bytes, at);
-        if (!piece) break;
-        if (begins_record(*piece)) beginning.clear();
+        if (!piece || begins_record(*piece) == in_record) break;
+        if (!in_record) beginning.clear();
         const auto more =
             std::min(piece->content.size(),
                      batch_header_bytes - std::min(beginning.size(), batch_header_bytes));
         beginning.insert(beginning.end(), piece->content.begin(),
                          piece->content.begin() + static_cast<std::ptrdiff_t>(more));
-        if (ends_record(*piece)) note_batch(beginning, wal);
+        in_record = !ends_record(*piece);
+        if (!in_record) note_batch(beginning, wal);
         at = piece->end;
     }
-    if (at >= written(bytes).size()) return wal;
+    if (!in_record && at >= written(bytes).size()) return wal;
     wal.end = WalEnd::torn;
-    for (std::size_t behind = at + 1; behind < bytes.size(); ++behind) {
+    for (std::size_t behind = at; behind < bytes.size(); ++behind) {
         const auto piece = piece_at(bytes, behind);
         if (piece && begins_record(*piece)) wal.end = WalEnd::damaged;
     }
@@ -115,17 +115,16 @@ bool ends_torn(const std::filesystem::path& database) {
         if (file.extension() != ".log") continue;
         const auto bytes = read_file(file, wal_bytes_max);
         if (!bytes) return false;
-        if (written(*bytes).size() > empty_batch_bytes) wals.push_back(read_wal(*bytes));
+        wals.push_back(read_wal(*bytes));
     }
     bool any_torn = false;
-    for (std::size_t i = 0; i < wals.size(); ++i) {
-        if (wals[i].end == WalEnd::damaged) return false;
-        if (wals[i].end == WalEnd::whole) continue;
-        any_torn = true;
-        const bool is_followed = i + 1 < wals.size();
-        const bool is_continued =
-            !is_followed || !wals[i].next || wals[i + 1].first == wals[i].next;
-        if (!is_continued) return false;
+    const Wal* torn = nullptr;  // the last that has records, when its end is torn
+    for (const Wal& wal : wals) {
+        if (wal.end == WalEnd::damaged) return false;
+        any_torn = any_torn || wal.end == WalEnd::torn;
+        if (!wal.first) continue;
+        if (torn != nullptr && wal.first != torn->next) return false;
+        torn = wal.end == WalEnd::torn ? &wal : nullptr;
     }
     return any_torn;
 }
