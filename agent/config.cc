@@ -16,6 +16,8 @@ namespace {
 constexpr std::size_t config_bytes_max = 256U << 10;
 constexpr std::uint32_t hook_timeout_s_max = 3600;
 constexpr std::uint32_t walk_mib_per_s_max = 100'000;
+constexpr std::uint32_t journal_mib_min = 16;
+constexpr std::uint32_t journal_mib_max = 65536;
 
 /// Reads typed values out of one file and keeps the first complaint.
 class Reader {
@@ -170,6 +172,18 @@ void read_walker(Reader& reader, const toml::table& root, Config& config) {
         reader.number(*walker, "mib_per_s", config.walk_mib_per_s, walk_mib_per_s_max, 0);
 }
 
+void read_journal(Reader& reader, const toml::table& root, Config& config) {
+    const toml::table* journal = reader.section(root, "journal");
+    if (journal == nullptr) return;
+    reader.only_keys(*journal, {"directory", "size_mib"});
+    config.journal_directory = reader.text(*journal, "directory");
+    if (!config.journal_directory.is_absolute())
+        reader.complain(journal, "journal.directory must be an absolute path");
+    config.journal_mib = reader.number(*journal, "size_mib", config.journal_mib, journal_mib_max);
+    if (config.journal_mib < journal_mib_min)
+        reader.complain(journal->get("size_mib"), "journal.size_mib must be at least 16");
+}
+
 }  // namespace
 
 Result<Config> parse_config(std::string_view text, std::string_view origin) {
@@ -186,6 +200,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     Reader reader(origin);
     Config config;
     reader.only_keys(root, {"name", "server", "state", "roles", "listen", "tracker", "walker",
+                            "journal",
                             "hooks", "hook_limits"});
     config.name = reader.text(root, "name");
     if (!valid_name(config.name))
@@ -198,6 +213,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     read_listen(reader, root, config);
     read_tracker(reader, root, config);
     read_walker(reader, root, config);
+    read_journal(reader, root, config);
     read_hooks(reader, root, config);
     if (reader.error()) return *reader.error();
     return config;

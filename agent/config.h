@@ -28,9 +28,11 @@ struct Config {
     std::filesystem::path state;
     bool is_source = false;
     bool is_target = false;
-    std::optional<ListenConfig> listen;  ///< set if and only if is_target
-    bool allow_ebpf = true;              ///< tracker.kind is "auto", not "scan"
-    std::uint32_t walk_mib_per_s = 32;   ///< of the comparison while in sync; 0: there is none
+    std::optional<ListenConfig> listen;       ///< set if and only if is_target
+    bool allow_ebpf = true;                   ///< tracker.kind is "auto", not "scan"
+    std::uint32_t walk_mib_per_s = 32;        ///< of the comparison while in sync; 0: there is none
+    std::filesystem::path journal_directory;  ///< of targets' redo journals; empty: direct mode
+    std::uint32_t journal_mib = 384;          ///< of each job
     std::map<std::string, std::string> hooks;  ///< name to absolute path
     std::uint32_t hook_timeout_s = 60;
 };

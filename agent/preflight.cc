@@ -1,5 +1,7 @@
 #include "agent/preflight.h"
 
+#include "agent/journal_place.h"
+
 #include <algorithm>
 #include <optional>
 
@@ -113,6 +115,7 @@ std::vector<std::string> agent_capabilities(const Config& config) {
     if (config.is_source && config.allow_ebpf) out.emplace_back("track.ebpf");
     if (config.is_source) out.emplace_back("track.scan");
     if (config.is_target) out.emplace_back("journal.direct");
+    if (config.is_target && !config.journal_directory.empty()) out.emplace_back("journal.redo");
     return out;
 }
 
@@ -129,7 +132,13 @@ PreflightDone preflight_target(const AgentParts& parts, const PreflightWork& wor
                                bool owns_disks) {
     PreflightDone done;
     done.capabilities = agent_capabilities(parts.config);
-    done.journal_mode = "direct";
+    const auto journal = journal_place(parts.config, work.disks);
+    done.journal_mode = journal && *journal ? "journal" : "direct";
+    // A disk that is not there has its own finding.
+    if (!journal && journal.error().id() != "disk_not_found")
+        done.findings.push_back(
+            {Severity::warning, journal.error().id(), parts.config.journal_directory.native(),
+             journal.error().detail() + ": disks are written in place", journal.error().next()});
     if (parts.config.listen) {
         const ListenConfig& listen = *parts.config.listen;
         done.endpoint = {listen.advertise, listen.control_port, listen.bulk_port};

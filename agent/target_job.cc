@@ -1,7 +1,9 @@
 #include "agent/target_job.h"
 
 #include "agent/disk_wait.h"
+#include "agent/journal_place.h"
 #include "agent/preflight.h"
+#include "base/file.h"
 #include "base/log.h"
 
 #include <algorithm>
@@ -176,6 +178,11 @@ Result<TargetJob::Replica> TargetJob::open_replica() {
     }
     config.state_directory = directory_;
     config.overwrite_acknowledged = work.overwrite_acknowledged;
+    auto place = journal_place(parts_.config, record_->disks(Side::target));
+    // Unfit for good is direct mode, as preflight has said; all else may pass.
+    if (!place && place.error().code() != Errc::unsupported) return place.error();
+    if (place) config.journal = std::move(*place);
+    if (!place) log::warn("target", place.error().text(), "job=" + record_->effect.job_name);
     TRY(auto opened, replicas_.open_target(std::move(config)));
     Replica shared = std::move(opened);
     set_replica(shared);
@@ -294,6 +301,7 @@ Result<ReportBody> TargetJob::cleanup() {
     }
     record_.reset();
     TRY_VOID(parts_.host.end_guard({job_, Side::target}));
+    TRY_VOID(remove_journal());
     TRY_VOID(remove_job_directory(directory_));
     return ReportBody(CleanupDone{});
 }
@@ -313,9 +321,17 @@ Result<ReportBody> TargetJob::delete_data(const DeleteDataWork& work) {
     TRY_VOID(parts_.host.hold_guard({job_, Side::target}, work.disks));
     for (const std::string& disk : work.disks) TRY_VOID(wipe(disk));
     TRY_VOID(parts_.host.end_guard({job_, Side::target}));
+    TRY_VOID(remove_journal());
     TRY_VOID(remove_job_directory(directory_));
     record_.reset();
     return ReportBody(DataDeleted{});
+}
+
+/// It lies outside of the job's directory, and no replica may be open to know of it.
+Result<> TargetJob::remove_journal() {
+    const std::filesystem::path& directory = parts_.config.journal_directory;
+    if (directory.empty()) return {};
+    return remove_file_durably(replicator::journal_path(directory, job_));
 }
 
 Result<> TargetJob::wipe(const std::string& path) {

@@ -49,6 +49,7 @@ class TargetJob final : public SideJob {
     [[nodiscard]] Result<ReportBody> validate(const Effect& effect);
     [[nodiscard]] Result<ReportBody> cleanup();
     [[nodiscard]] Result<ReportBody> delete_data(const DeleteDataWork& work);
+    [[nodiscard]] Result<> remove_journal();
     [[nodiscard]] Result<> wipe(const std::string& path);
 
     const JobId job_;

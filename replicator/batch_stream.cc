@@ -32,6 +32,7 @@ Result<BatchStream::Sent> BatchStream::send(std::uint32_t disk, std::uint64_t of
         (run.zero ? sent.zero_bytes : sent.payload_bytes) += run.length;
     }
     open_bytes_ += data.size();
+    point_micros_.reset();
     return sent;
 }
 
@@ -43,6 +44,8 @@ Result<> BatchStream::commit() {
     commit.digest = digest_.digest();
     commit.mirrored_upto = mirrored_upto_;
     commit.generation = state_.generation();
+    commit.is_point = point_micros_.has_value();
+    commit.taken_micros = point_micros_.value_or(0);
     TRY_VOID(control_.send(commit));
     // At once, so that it costs no round trip.
     if (read_back_) TRY_VOID(control_.send(ReadBackWanted{}));
@@ -53,6 +56,8 @@ Result<> BatchStream::commit() {
     ++batch_;
     frames_ = 0;
     open_bytes_ = 0;
+    ended_in_point_ = point_micros_.has_value();
+    point_micros_.reset();
     digest_.reset();
     return {};
 }
@@ -79,7 +84,9 @@ Result<> BatchStream::await_ack() {
 }
 
 Result<> BatchStream::finish(bool even_if_empty) {
-    const bool news = frames_ > 0 || mirrored_upto_ != mirrored_sent_ || even_if_empty;
+    const bool is_new_point = point_micros_ && !ended_in_point_;
+    const bool news =
+        frames_ > 0 || mirrored_upto_ != mirrored_sent_ || is_new_point || even_if_empty;
     if (news) TRY_VOID(commit());
     return await_ack();
 }

@@ -47,11 +47,15 @@ class BatchStream {
     /// What the next COMMIT will say about a disk.
     void set_mirrored_upto(std::size_t disk, std::uint64_t bytes) { mirrored_upto_[disk] = bytes; }
 
+    /// The open batch, as it is now, ends in a point. Forgotten when more is sent.
+    void mark_point(WallMicros taken_micros) { point_micros_ = taken_micros; }
+
     /// Ends the open batch and opens the next. Waits for the acknowledgement of its predecessor.
     [[nodiscard]] Result<> commit();
     /// Waits for the acknowledgement of the committed batch, if there is one.
     [[nodiscard]] Result<> await_ack();
-    /// Commits what is open, if that would tell the target anything new (or `even_if_empty`), and
+    /// Commits what is open, if that would tell the target anything new (or `even_if_empty`; that
+    /// it has a point is new if the last COMMIT did not say so), and
     /// waits until everything is acknowledged.
     [[nodiscard]] Result<> finish(bool even_if_empty = false);
 
@@ -69,6 +73,8 @@ class BatchStream {
     std::vector<std::uint64_t> mirrored_upto_;
     std::vector<std::uint64_t> mirrored_sent_;  ///< as of the last COMMIT
     std::optional<Commit> unacked_;
+    std::optional<WallMicros> point_micros_;
+    bool ended_in_point_ = false;  ///< the last COMMIT
 };
 
 }  // namespace drover::replicator

@@ -10,7 +10,9 @@ namespace drover::replicator {
 namespace {
 
 constexpr std::string_view magic = "DRVCKPT1";
-constexpr std::uint16_t format_version = 2;
+constexpr std::uint16_t direct_version = 2;
+/// What was acknowledged may be in the journal only: a version without journals must not go on.
+constexpr std::uint16_t journal_version = 3;
 constexpr std::size_t fixed_bytes = 8 + 2 + 1 + 1 + 3 * 16 + 8 + 8 + 4;
 constexpr std::size_t checkpoint_bytes_max = 1U << 20;
 constexpr std::size_t identity_bytes_max = 1024;
@@ -92,7 +94,8 @@ PeerCheckpoint Checkpoint::for_peer() const {
 Bytes encode_checkpoint(const Checkpoint& checkpoint) {
     Bytes out;
     put_bytes(out, as_bytes(magic));
-    put_u16(out, format_version);
+    const bool is_direct = checkpoint.mode == JournalMode::direct;
+    put_u16(out, is_direct ? direct_version : journal_version);
     out.push_back(static_cast<std::uint8_t>(checkpoint.state));
     out.push_back(static_cast<std::uint8_t>(checkpoint.mode));
     put_bytes(out, checkpoint.lineage.view());
@@ -119,7 +122,8 @@ Result<Checkpoint> decode_checkpoint(ByteView bytes) {
     if (crc32c(body) != get_u32(bytes, body.size())) return corrupt("checksum");
     Fields fields(body);
     if (as_text(fields.take(magic.size())) != magic) return corrupt("not a checkpoint");
-    if (const std::uint16_t version = fields.u16(); version != format_version)
+    const std::uint16_t version = fields.u16();
+    if (version != direct_version && version != journal_version)
         return Error(Errc::unsupported, "checkpoint_too_new",
                      "the target's checkpoint has format " + std::to_string(version),
                      "the data on the target's disks", "run a version that knows this format");
@@ -127,7 +131,7 @@ Result<Checkpoint> decode_checkpoint(ByteView bytes) {
     const std::uint8_t state = fields.u8();
     const std::uint8_t mode = fields.u8();
     if (state > static_cast<std::uint8_t>(CheckpointState::promoted)) return corrupt("state");
-    if (mode > static_cast<std::uint8_t>(JournalMode::journal)) return corrupt("mode");
+    if (mode != (version == journal_version ? 1 : 0)) return corrupt("mode");
     out.state = static_cast<CheckpointState>(state);
     out.mode = static_cast<JournalMode>(mode);
     out.lineage = *Uuid::from(fields.take(16));

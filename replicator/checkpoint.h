@@ -2,9 +2,9 @@
 /// directory, replaced as a whole after every flushed batch, and before a block is overwritten
 /// whose sample it holds.
 ///
-///   magic "DRVCKPT1" | version u16 = 2 | state u8 | mode u8 | lineage 16 | job 16 | generation 16
-///   batch u64 | serial u64 | disks u32
-///   per disk: mirrored u64 | size u64 | identity length u16 + text
+///   magic "DRVCKPT1" | version u16 = 2, in journal mode 3 | state u8 | mode u8 | lineage 16 | job
+///   16 | generation 16 batch u64 | serial u64 | disks u32 per disk: mirrored u64 | size u64 |
+///   identity length u16 + text
 ///             samples u32 | per sample, ascending: offset u64 | XXH3-128 of the block 16
 ///   crc32c u32 over everything before it; all numbers little-endian
 ///

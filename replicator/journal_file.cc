@@ -47,8 +47,7 @@ Result<> make_whole(const std::filesystem::path& path, std::uint64_t bytes) {
         return Error(
             Errc::unavailable, "journal_no_space",
             path.native() + ": no room for a journal of " + std::to_string(bytes) + " bytes",
-            "the copy goes on without a journal",
-            "free space there, or give the journal another directory");
+            "the copy so far", "free space there; the source tries again by itself");
     if (allocated != 0) return errno_error(allocated, "allocate", path.native());
     TRY(const auto file, open_device(path.native(), Access::read_write));
     TRY_VOID(fill(*file));
@@ -68,8 +67,7 @@ Result<> check_journal_directory(const std::filesystem::path& directory) {
     return Error(Errc::unsupported, "journal_not_durable",
                  directory.native() + " is on " + found->name +
                      ", which does not keep a journal through a power cut of this host",
-                 "the copy goes on without a journal",
-                 "name a directory on a local file system of another disk");
+                 "the copy so far", "name a directory on a local file system of another disk");
 }
 
 Result<std::unique_ptr<BlockDevice>> make_journal_file(const std::filesystem::path& path,

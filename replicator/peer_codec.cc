@@ -156,6 +156,8 @@ void write(schema::Commit::Builder out, const Commit& value) {
     write_sizes(out.initMirroredUpto(flat::count(value.mirrored_upto, disks_max)),
                 value.mirrored_upto);
     out.setGeneration(flat::blob(value.generation.view()));
+    out.setIsPoint(value.is_point);
+    out.setTakenMicros(value.taken_micros);
 }
 
 Commit read(schema::Commit::Reader in, Checks& checks) {
@@ -165,6 +167,8 @@ Commit read(schema::Commit::Reader in, Checks& checks) {
     out.digest = checks.fixed<Digest>(in.getDigest(), "digest");
     out.mirrored_upto = read_sizes(in.getMirroredUpto(), "mirroredUpto", checks);
     out.generation = checks.fixed<Generation>(in.getGeneration(), "generation");
+    out.is_point = in.getIsPoint();
+    out.taken_micros = in.getTakenMicros();
     return out;
 }
 

@@ -2,6 +2,7 @@
 /// schemas/peer.capnp, where every field is explained; conversion: peer_codec.h.
 #pragma once
 
+#include "base/clock.h"
 #include "replicator/digest.h"
 #include "schemas/model.h"
 
@@ -67,6 +68,8 @@ struct Commit {
     Digest digest;
     std::vector<std::uint64_t> mirrored_upto;
     Generation generation;
+    bool is_point = false;
+    WallMicros taken_micros = 0;
 
     bool operator==(const Commit&) const = default;
 };

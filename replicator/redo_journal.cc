@@ -64,6 +64,10 @@ Result<> RedoJournal::usable() const {
 
 Result<> RedoJournal::add(const JournalFrame& frame) {
     TRY_VOID(usable());
+    if (frame.batch <= committed())
+        return Error(Errc::invalid, "bad_frame",
+                     "a frame of batch " + std::to_string(frame.batch) + " after its COMMIT",
+                     "nothing of it was written", "check that both agents run matching versions");
     return guarded(add_now(frame));
 }
 
@@ -136,7 +140,7 @@ RedoJournal::Batch& RedoJournal::batch_for(std::uint64_t number) {
 }
 
 Result<> RedoJournal::add_now(const JournalFrame& frame) {
-    DROVER_ASSERT(frame.batch > committed() && frame.range.disk < disks_.size());
+    DROVER_ASSERT(frame.range.disk < disks_.size());
     assert_range(disks_[frame.range.disk]->facts(), frame.range.offset, frame.range.length);
     const bool fits = group_batch_ == frame.batch && group_.has_room_for(frame.range);
     if (!group_.is_empty() && !fits) TRY_VOID(write_group());

@@ -95,7 +95,7 @@ void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
 }
 
 Result<> check_welcome(SourceJob& job, const PeerWelcome& welcome) {
-    if (welcome.version != peer_version || welcome.mode != JournalMode::direct)
+    if (welcome.version != peer_version)
         return Error(Errc::unsupported, "version_mismatch",
                      "the target chose a protocol that was not offered");
     if (welcome.sizes_bytes.size() != job.disks() ||
@@ -128,10 +128,12 @@ Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel
     hello.boot_id = job.config.boot_id;
     hello.resume = job.state.is_known_to_target();
     hello.overwrite_acknowledged = desired.overwrite_acknowledged;
-    hello.capabilities = {"bulk.raw", "bulk.zero", "mode.direct", read_back_capability};
+    hello.capabilities = {"bulk.raw", "bulk.zero", "mode.direct", "mode.journal",
+                          read_back_capability};
     TRY_VOID(control.send(hello));
     TRY(const PeerWelcome welcome, control.expect<PeerWelcome>());
     TRY_VOID(check_welcome(job, welcome));
+    job.makes_points = welcome.mode == JournalMode::journal;
     job.reads_back = std::ranges::count(welcome.capabilities, read_back_capability) > 0;
     job.read_back_seen = {};
     if (is_ours(job, welcome.checkpoint)) {

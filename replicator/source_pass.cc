@@ -4,12 +4,16 @@
 #include "base/mutation.h"
 #include "replicator/aligned_buffer.h"
 #include "replicator/pass_plan.h"
+#include "replicator/quiet_window.h"
 
 #include <algorithm>
 #include <memory>
 
 namespace drover::replicator {
 namespace {
+
+/// A writer that leaves no quiet moment in as many rounds will leave none soon.
+constexpr int rounds_max = 32;
 
 Result<> check_sizes(SourceJob& job) {
     for (std::size_t i = 0; i < job.disks(); ++i) {
@@ -70,6 +74,49 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
     return true;
 }
 
+/// Sends what is dirty on every disk. False if interrupted.
+Result<bool> send_disks(SourceJob& job, BatchStream& stream, PassFacts& facts) {
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        // A lost audit has just sent it back; it is compared before the next pass.
+        if (job.state.phase(i) == CopyPhase::comparing) continue;
+        TRY(const bool is_complete, send_disk(job, stream, i, facts));
+        if (!is_complete) return false;
+    }
+    return true;
+}
+
+/// What an audit says is said once: whoever looks passes it on.
+Result<bool> look(SourceJob& job, QuietWindow& window) {
+    const std::lock_guard lock(job.tracker_mutex);
+    TRY(const QuietWindow::Sight sight, window.look());
+    for (std::size_t i = 0; i < sight.audits.size(); ++i) {
+        const Audit::Verdict verdict = sight.audits[i].verdict;
+        const bool is_lost = verdict == Audit::Verdict::lost;
+        if (is_lost) job.lost_disks |= std::uint32_t{1} << i;
+        if (is_lost || verdict == Audit::Verdict::repaired)
+            job.state.add(Counter::tracker_losses, 1);
+    }
+    return sight.is_quiet;
+}
+
+/// Goes round with the batch open until no write completes during a round. Gives up when the batch
+/// would grow beyond a COMMIT or after rounds_max: then it is committed as it is, and is no point.
+Result<bool> send_until_quiet(SourceJob& job, BatchStream& stream, PassFacts& facts) {
+    QuietWindow::Trackers trackers;
+    for (std::size_t i = 0; i < job.disks(); ++i) trackers.push_back(&job.tracker(i));
+    QuietWindow window(std::move(trackers));
+    if (!window.is_possible()) return send_disks(job, stream, facts);
+    for (int round = 0; round < rounds_max; ++round) {
+        window.begin();
+        TRY(const bool is_complete, send_disks(job, stream, facts));
+        if (!is_complete) return false;
+        TRY(facts.is_point, look(job, window));
+        if (facts.is_point) stream.mark_point(job.clock.wall_micros());
+        if (facts.is_point || job.lost_disks != 0 || batch_is_full(stream.open_bytes())) break;
+    }
+    return true;
+}
+
 /// Everything sent is acknowledged: disks whose sweep reached the end are tracked from now on.
 void end_sweeps(SourceJob& job) {
     for (std::size_t i = 0; i < job.disks(); ++i) {
@@ -111,12 +158,9 @@ Result<PassFacts> run_pass(SourceJob& job, BatchStream& stream) {
     facts.backlog_bytes = total_backlog(job);
     // Before anything is sent: a long pass must not go on calling an old state the present one.
     if (all_tracked(job)) job.report.pass(facts.backlog_bytes, backlogs_of(job));
-    facts.is_complete = true;
-    for (std::size_t i = 0; i < job.disks() && facts.is_complete; ++i) {
-        // A lost audit has just sent it back; it is compared before the next pass.
-        if (job.state.phase(i) == CopyPhase::comparing) continue;
-        TRY(facts.is_complete, send_disk(job, stream, i, facts));
-    }
+    const bool makes_points = job.makes_points && all_tracked(job);
+    TRY(facts.is_complete,
+        makes_points ? send_until_quiet(job, stream, facts) : send_disks(job, stream, facts));
     TRY_VOID(stream.finish());
     end_sweeps(job);
     job.state.add(Counter::passes, 1);

@@ -13,6 +13,7 @@ struct PassFacts {
     std::int64_t refresh_ms = 0;      ///< what bringing the trackers up to date took
     bool is_complete = false;         ///< false: interrupted, everything sent was committed
     bool is_audited = false;          ///< every tracker's audit was exact
+    bool is_point = false;            ///< it ended in a quiet window
 };
 
 /// Returns with everything it sent acknowledged. Disks must be past comparing. Errors: io (a disk

@@ -180,7 +180,13 @@ Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const Pass
     const bool is_clean = facts.is_complete && facts.is_audited && facts.backlog_bytes == 0 &&
                           total_backlog(job_) == 0;
     if (!is_clean) return {};
+    if (facts.is_point) stream.mark_point(job_.clock.wall_micros());
     TRY_VOID(stream.finish(true));
+    if (job_.makes_points) {
+        // A target with a journal acknowledges what it has not yet applied. It answers in order.
+        TRY_VOID(control.send(Ping{}));
+        TRY_VOID(control.expect<Pong>());
+    }
     TRY(const bool is_proved, finish_read_back(job_, control));
     job_.report.progress(backlogs_of(job_));
     if (!is_proved) return {};

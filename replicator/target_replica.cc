@@ -7,6 +7,7 @@
 #include "replicator/target_admission.h"
 #include "replicator/target_session.h"
 
+#include <algorithm>
 #include <list>
 
 namespace drover::replicator {
@@ -41,6 +42,7 @@ class Target final : public TargetReplica {
     [[nodiscard]] Result<std::shared_ptr<TargetSession>> begin_session(
         std::unique_ptr<wire::Link>& link, const Bytes& hello);
     [[nodiscard]] Result<Checkpoint> admit_now(const PeerHello& hello);
+    [[nodiscard]] Result<> settle_for_good();
     void end_session();
     void join_finished();
 
@@ -141,12 +143,17 @@ Result<std::shared_ptr<TargetSession>> Target::begin_session(std::unique_ptr<wir
     end_session();
     TRY(const Checkpoint checkpoint, admit_now(*asked));
     if (!(checkpoint == state_->checkpoint())) TRY_VOID(state_->replace(checkpoint));
+    TRY_VOID(state_->settle());
+    const bool knows_journals = std::ranges::count(asked->capabilities, "mode.journal") > 0;
+    state_->acknowledges_early = state_->has_journal() && knows_journals;
     PeerWelcome welcome;
     welcome.session_id = random_.uuid();
-    welcome.checkpoint = checkpoint.for_peer();
+    welcome.mode = state_->acknowledges_early ? JournalMode::journal : JournalMode::direct;
+    welcome.checkpoint = state_->checkpoint().for_peer();
     welcome.checkpoint.verified_batch = state_->read_back.verified_batch;
     welcome.sizes_bytes = state_->disk_sizes();
     welcome.capabilities = {"bulk.raw", "bulk.zero", "mode.direct", read_back_capability};
+    if (state_->has_journal()) welcome.capabilities.emplace_back("mode.journal");
     auto session = std::make_shared<TargetSession>(*state_, welcome.session_id, std::move(link),
                                                    *asked, clock_);
     {
@@ -195,18 +202,24 @@ void Target::update(const Ticket& ticket, bool overwrite_acknowledged) {
 
 TargetProgress Target::progress() {
     const Checkpoint checkpoint = state_->checkpoint();
-    return {checkpoint.batch, state_->bytes_written, state_->read_back.unverified_bytes,
-            checkpoint.state == CheckpointState::promoted};
+    return {checkpoint.batch,
+            state_->bytes_written,
+            state_->read_back.unverified_bytes,
+            checkpoint.state == CheckpointState::promoted,
+            state_->journal_lag_bytes(),
+            state_->points()};
 }
 
 Result<> Target::promote() {
     const std::lock_guard admission(admission_mutex_);
     end_session();
     TRY_VOID(state_->make_certain());
+    TRY_VOID(settle_for_good());
     Checkpoint next = state_->checkpoint();
     if (next.state != CheckpointState::promoted && !DROVER_MUTANT("promote_keeps_generation")) {
         next.state = CheckpointState::promoted;
         next.generation = Generation();
+        next.mode = JournalMode::direct;
         for (CheckpointDisk& disk : next.disks) {
             disk.mirrored_upto = 0;
             disk.samples.clear();
@@ -215,8 +228,19 @@ Result<> Target::promote() {
         next.serial = std::max(next.serial, ticket_.serial);
         TRY_VOID(state_->replace(next));
     }
+    TRY_VOID(state_->remove_journal());
     state_->close_disks();
     return {};
+}
+
+/// Everything that was acknowledged is on the disks, or they are not given away.
+Result<> Target::settle_for_good() {
+    const Checkpoint before = state_->checkpoint();
+    const bool is_written_in_place = before.mode == JournalMode::direct;
+    if (is_written_in_place || before.state == CheckpointState::promoted) return {};
+    TRY_VOID(state_->settle());
+    if (state_->checkpoint().state != CheckpointState::invalid) return {};
+    return journal_corrupt("what it held may be missing on the disks");
 }
 
 void Target::forget() {
@@ -228,6 +252,8 @@ void Target::forget() {
     end_session();
     if (const auto removed = state_->remove_checkpoint(); !removed)
         log::warn("replicator", "the checkpoint stays: " + removed.error().text());
+    if (const auto removed = state_->remove_journal(); !removed)
+        log::warn("replicator", "the journal stays: " + removed.error().text());
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "replicator/device.h"
+#include "replicator/target_journal.h"
 #include "schemas/model.h"
 #include "wire/link.h"
 
@@ -22,6 +23,7 @@ struct TargetConfig {
     std::vector<std::unique_ptr<BlockDevice>> disks;
     std::filesystem::path state_directory;  ///< per job; holds the checkpoint; on no job disk
     bool overwrite_acknowledged = false;
+    std::optional<JournalPlace> journal;  ///< none: direct mode
 };
 
 struct TargetProgress {
@@ -29,6 +31,8 @@ struct TargetProgress {
     std::uint64_t bytes_written = 0;
     std::uint64_t unverified = 0;  ///< bytes that were flushed and not read back, or differ
     bool promoted = false;
+    std::uint64_t journal_lag_bytes = 0;  ///< durable in the journal, not yet on the disks
+    std::vector<BatchMark> points;        ///< that the disks can be taken back to, oldest first
 };
 
 class TargetReplica {

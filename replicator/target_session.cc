@@ -156,12 +156,19 @@ Result<> TargetSession::answer_commit(const Commit& commit) {
     // An error is no acknowledgement: the session ends, and the source sends everything since the
     // last one again.
     TRY_VOID(state_.commit(commit));
+    const bool is_early = state_.acknowledges_early;
+    if (is_early) TRY_VOID(acknowledge(commit.batch));
+    TRY_VOID(state_.apply_committed(commit));
+    if (read_back_) read_back_->flushed(commit.batch);
+    return is_early ? Result<>() : acknowledge(commit.batch);
+}
+
+Result<> TargetSession::acknowledge(std::uint64_t batch) {
     {
         const std::lock_guard lock(mutex_);
         account_.commit();
     }
-    if (read_back_) read_back_->flushed(commit.batch);
-    return send(Committed{commit.batch});
+    return send(Committed{batch});
 }
 
 Result<> TargetSession::answer_read_back(const ReadBackWanted& question) {
@@ -249,12 +256,17 @@ Result<> TargetSession::apply(ByteView bytes) {
     return {};
 }
 
+/// To the journal, or in place.
 Result<> TargetSession::write(const Frame& frame) {
-    BlockDevice& disk = state_.disk(frame.header.disk);
-    if (frame.header.kind != FrameKind::data)
-        return disk.write_zeroes(frame.header.offset, frame.header.raw_length);
-    TRY_VOID(disk.write(frame.header.offset, frame.payload));
-    state_.bytes_written += frame.header.raw_length;
+    const FrameHeader& header = frame.header;
+    BlockDevice& disk = state_.disk(header.disk);
+    const bool is_data = header.kind == FrameKind::data;
+    TRY(const bool is_journalled, state_.journal_frame(header, frame.payload));
+    if (!is_journalled) {
+        TRY_VOID(is_data ? disk.write(header.offset, frame.payload)
+                         : disk.write_zeroes(header.offset, header.raw_length));
+    }
+    if (is_data) state_.bytes_written += header.raw_length;
     return {};
 }
 

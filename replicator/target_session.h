@@ -43,6 +43,7 @@ class TargetSession {
     [[nodiscard]] Result<> send(const TargetMessage& message);
     [[nodiscard]] Result<> answer(const SourceMessage& message);
     [[nodiscard]] Result<> answer_commit(const Commit& commit);
+    [[nodiscard]] Result<> acknowledge(std::uint64_t batch);
     [[nodiscard]] Result<> answer_hashes(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_leaves(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_read_back(const ReadBackWanted& question);

@@ -48,6 +48,13 @@ std::string doubt_about(const CheckpointDisk& known, const std::string& identity
 
 }  // namespace
 
+TargetState::TargetState(TargetConfig& config)
+    : directory_(config.state_directory),
+      disks_(std::move(config.disks)) {
+    if (config.journal)
+        journal_ = std::make_unique<TargetJournal>(*config.journal, config.ticket.job);
+}
+
 Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
     TRY_VOID(check_sizes(config));
     TRY_VOID(make_directory_durably(config.state_directory));
@@ -69,6 +76,13 @@ Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
                      "the data on the target's disks; nothing is written to them",
                      "clean up the other job first");
     state->checkpoint_ = *found;
+    if (found->mode == JournalMode::journal && !state->has_journal()) {
+        // What it held may be missing on the disks.
+        log::warn("replicator", "the target's journal is no longer configured; all is compared");
+        Checkpoint next = without_knowledge(*found);
+        next.mode = JournalMode::direct;
+        TRY_VOID(state->store(next));
+    }
     TRY_VOID(state->recognise_disks());
     state->plan_samples();
     return state;
@@ -165,12 +179,18 @@ Result<std::vector<Samples>> TargetState::read_due_samples(const Commit& batch) 
 
 Result<> TargetState::commit(const Commit& batch) {
     DROVER_ASSERT(batch.mirrored_upto.size() == disks_.size());
+    if (journal_) return journal_->commit(batch);
     const bool flushes = !DROVER_MUTANT("target_skips_flush");
     const bool stops = !DROVER_MUTANT("flush_error_ignored");
     for (const auto& disk : disks_) {
         const Result<> flushed = flushes ? disk->flush() : Result<>();
         if (!flushed && stops) return flushed;
     }
+    return record(batch);
+}
+
+/// The disks hold the batch durably.
+Result<> TargetState::record(const Commit& batch) {
     TRY(const std::vector<Samples> fresh, read_due_samples(batch));
     const std::lock_guard lock(mutex_);
     Checkpoint next = checkpoint_;
@@ -182,6 +202,33 @@ Result<> TargetState::commit(const Commit& batch) {
         guards_[i].add(fresh[i], batch.batch, next.disks[i].samples);
     }
     return store(next);
+}
+
+// ---- with a journal ----
+
+Result<> TargetState::settle() {
+    if (!journal_ || disks_.empty()) return {};
+    RedoJournal::Disks disks;
+    for (const auto& disk : disks_) disks.push_back(disk.get());
+    const Checkpoint before = checkpoint();
+    TRY(const Checkpoint next, journal_->begin(std::move(disks), before));
+    return next == before ? Result<>() : replace(next);
+}
+
+Result<bool> TargetState::journal_frame(const FrameHeader& header, ByteView payload) {
+    if (!journal_) return false;
+    TRY_VOID(journal_->add(header, payload));
+    return true;
+}
+
+Result<> TargetState::apply_committed(const Commit& batch) {
+    if (!journal_) return {};
+    TRY_VOID(journal_->apply());
+    return record(batch);
+}
+
+Result<> TargetState::remove_journal() {
+    return journal_ ? journal_->remove() : Result<>();
 }
 
 Result<> TargetState::make_certain() {

@@ -31,10 +31,21 @@ class TargetState {
     /// Call before a frame is written: the checkpoint then no longer vouches for the blocks that
     /// it changes. Errors: io, and nothing may be written.
     [[nodiscard]] Result<> before_write(const FrameHeader& frame);
+    /// Opens or makes the journal, if there is one, and brings the disks and the checkpoint to what
+    /// was committed. Before every session and before the disks are given away; while no session
+    /// runs. Errors: as of replace() and of TargetJournal::begin().
+    [[nodiscard]] Result<> settle();
+
+    [[nodiscard]] bool has_journal() const { return journal_ != nullptr; }
+
+    /// False if there is no journal: the caller writes the frame in place.
+    [[nodiscard]] Result<bool> journal_frame(const FrameHeader& header, ByteView payload);
     /// All frames of the batch were written: flushes every disk and makes a checkpoint of the batch
     /// durable and current. Errors: as of replace(), and io of a disk. After a failed flush nobody
     /// knows what is on it: everything since the last success has to be sent again.
     [[nodiscard]] Result<> commit(const Commit& batch);
+    /// With a journal, commit() leaves this to be done: the disks and the checkpoint follow.
+    [[nodiscard]] Result<> apply_committed(const Commit& batch);
 
     /// After a replace() that failed: what the file holds is made durable and current. Else
     /// nothing.
@@ -48,18 +59,29 @@ class TargetState {
     [[nodiscard]] std::vector<std::uint64_t> disk_sizes() const;
     [[nodiscard]] std::vector<std::uint32_t> sector_bytes() const;
 
+    /// The journal first: it writes them.
+    [[nodiscard]] Result<> remove_journal();
+
     void close_disks() { disks_.clear(); }
+
+    /// A source that knows of journals asks whether what was acknowledged is applied.
+    std::atomic<bool> acknowledges_early = false;
+
+    [[nodiscard]] std::uint64_t journal_lag_bytes() { return journal_ ? journal_->lag_bytes() : 0; }
+
+    [[nodiscard]] std::vector<BatchMark> points() {
+        return journal_ ? journal_->points() : std::vector<BatchMark>();
+    }
 
     std::atomic<std::uint64_t> bytes_written = 0;
     ReadBackMemory read_back;
 
   private:
-    explicit TargetState(TargetConfig& config)
-        : directory_(config.state_directory),
-          disks_(std::move(config.disks)) {}
+    explicit TargetState(TargetConfig& config);
 
     [[nodiscard]] Result<> recognise_disks();
     [[nodiscard]] Result<> store(const Checkpoint& checkpoint);
+    [[nodiscard]] Result<> record(const Commit& batch);
     [[nodiscard]] Result<std::vector<Samples>> read_due_samples(const Commit& batch);
     void plan_samples();
 
@@ -71,6 +93,7 @@ class TargetState {
     /// covers().
     std::vector<DiskGuard> guards_;
     bool is_certain_ = true;
+    std::unique_ptr<TargetJournal> journal_;  ///< null in direct mode
 };
 
 }  // namespace drover::replicator

@@ -241,7 +241,7 @@ struct PreflightDone {
   capabilities @2 :List(Text);       # <= 64, for example "track.ebpf"
   hookDigests @3 :List(HookDigest);  # ascending by step
   endpoint @4 :Endpoint;             # target only
-  journalMode @5 :Text;              # target only: "direct"
+  journalMode @5 :Text;              # target only: "direct" or "journal"
 }
 
 struct VerifyDone {

@@ -64,6 +64,8 @@ struct Commit {
   digest @2 :Data;                   # 16 bytes: XXH3-128 over the frame headers in order
   mirroredUpto @3 :List(UInt64);     # bytes per disk, <= 32, true once this batch is durable
   generation @4 :Data;               # 16 bytes; the checkpoint takes it over
+  isPoint @5 :Bool;                  # with it the disks are what a power cut of the source would leave
+  takenMicros @6 :Int64;             # wall clock of the source when it saw that; 0 if it is no point
 }
 
 struct RangeQuestion {

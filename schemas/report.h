@@ -11,7 +11,7 @@ struct PreflightDone {
     std::vector<std::string> capabilities;  ///< for example "track.ebpf", "test.overlay"
     std::map<HookStep, Hash> hook_digests;  ///< SHA-256 of each hook's file
     Endpoint endpoint;                      ///< target only
-    std::string journal_mode;               ///< target only: "direct"
+    std::string journal_mode;               ///< target only: "direct" or "journal"
 
     bool operator==(const PreflightDone&) const = default;
 };

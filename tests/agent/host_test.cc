@@ -5,6 +5,7 @@
 #include "agent/exposure.h"
 #include "agent/fence.h"
 #include "agent/host_linux.h"
+#include "agent/journal_place.h"
 #include "base/file.h"
 #include "base/sha256.h"
 #include "tests/agent/loop_disk.h"
@@ -170,6 +171,28 @@ TEST_CASE("host: the disk of the root filesystem is recognised") {
     REQUIRE(own.has_value());
     CHECK_FALSE(own->empty());
     CHECK(with.expose_error("/dev/" + name) == "root_disk");
+}
+
+TEST_CASE("journal: it lies on a local filesystem that is on no disk of the job") {
+    if (skipped()) return;
+    const LoopDisk with_files(64 * mebibyte);
+    const LoopDisk other(8 * mebibyte);
+    with_files.make_ext4();
+    with_files.mount();
+    Config config;
+    CHECK_FALSE(journal_place(config, {other.path()})->has_value());
+    config.journal_directory = with_files.mount_point();
+    config.journal_mib = 32;
+    const auto good = journal_place(config, {other.path()});
+    const auto bad = journal_place(config, {other.path(), with_files.path()});
+    REQUIRE(good.has_value());
+    REQUIRE(good->has_value());
+    CHECK((*good)->redo_bytes == 16 * mebibyte);
+    CHECK(bad.error().id() == "journal_on_job_disk");
+    config.journal_directory = "/dev/shm";
+    CHECK(journal_place(config, {other.path()}).error().id() == "journal_not_durable");
+    config.journal_directory = with_files.mount_point() + "/missing";
+    CHECK(journal_place(config, {other.path()}).error().code() == Errc::not_found);
 }
 
 TEST_CASE("host: who holds a filesystem or writes a disk is named") {

@@ -1,4 +1,6 @@
 #include "agent/activation.h"
+#include "base/file.h"
+#include "replicator/target_journal.h"
 #include "tests/agent/world.h"
 
 #include <catch2/catch.hpp>
@@ -382,6 +384,21 @@ TEST_CASE("target: live data is never deleted, a cancelled job's copy is") {
     idle.settle();
     (void)idle.last<DataDeleted>();
     CHECK_FALSE(idle.held());
+}
+
+TEST_CASE("target: a job that is over leaves no journal behind, whoever had opened it") {
+    const bool deletes = GENERATE(true, false);
+    Target over;
+    const auto directory = over.dir.path() / "journals";
+    std::filesystem::create_directory(directory);
+    over.config.journal_directory = directory;
+    const auto file = replicator::journal_path(directory, over.job);
+    REQUIRE(write_file_durably(file, as_bytes("of an earlier process")));
+    over.want(
+        deletes ? over.effect(90, EffectKind::delete_data, Side::target, DeleteDataWork{{"/dev/t"}})
+                : over.effect(90, EffectKind::cleanup, Side::target, CleanupWork{false}));
+    over.settle();
+    CHECK(std::filesystem::is_empty(directory));
 }
 
 }  // namespace

@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t mib = 1U << 20;
 
 TEST_CASE("journal file: all of it is allocated, zero, and in nobody's way") {
-    const TemporaryDirectory directory;
+    const TemporaryDirectory directory("/var/tmp");
     const auto path = directory.path() / journal_file_name;
     const auto file = make_journal_file(path, 3 * mib + 4096);
     REQUIRE(ok(file));
@@ -40,7 +40,7 @@ TEST_CASE("journal file: all of it is allocated, zero, and in nobody's way") {
 }
 
 TEST_CASE("journal file: without room for it nothing is left behind") {
-    const TemporaryDirectory directory;
+    const TemporaryDirectory directory("/var/tmp");
     const auto path = directory.path() / journal_file_name;
     CHECK(make_journal_file(path, std::uint64_t{1} << 52).error().id() == "journal_no_space");
     CHECK(std::filesystem::is_empty(directory.path()));
@@ -52,7 +52,7 @@ TEST_CASE("journal file: memory is no place for it") {
 }
 
 TEST_CASE("journal file: a journal in it is found again") {
-    const TemporaryDirectory directory;
+    const TemporaryDirectory directory("/var/tmp");
     const auto path = directory.path() / journal_file_name;
     MemoryDevice disk(mib);
     const RedoJournal::Disks disks{&disk};

@@ -51,8 +51,8 @@ void fill(Bytes& out, Random& random) {
 
 }  // namespace
 
-TemporaryDirectory::TemporaryDirectory() {
-    std::string name = std::filesystem::temp_directory_path() / "drover-replica-XXXXXX";
+TemporaryDirectory::TemporaryDirectory(const std::filesystem::path& parent) {
+    std::string name = parent / "drover-replica-XXXXXX";
     DROVER_ASSERT(::mkdtemp(name.data()) != nullptr);
     path_ = name;
 }
@@ -181,6 +181,7 @@ void Lab::start_target() {
         config.disks.push_back(open_target_disk(i));
     config.state_directory = directory.path() / "target";
     config.overwrite_acknowledged = overwrite_acknowledged;
+    config.journal = journal;
     auto opened = open_target_replica(std::move(config), clock_, random_);
     DROVER_ASSERT(opened.has_value());
     const std::lock_guard lock(target_mutex_);

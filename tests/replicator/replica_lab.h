@@ -23,7 +23,8 @@ namespace drover::replicator::testing {
 
 class TemporaryDirectory {
   public:
-    TemporaryDirectory();
+    explicit TemporaryDirectory(
+        const std::filesystem::path& parent = std::filesystem::temp_directory_path());
     ~TemporaryDirectory();
     TemporaryDirectory(const TemporaryDirectory&) = delete;
     TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
@@ -189,6 +190,7 @@ class Lab {
     Limits limits;
     Pacing pacing;
     std::string source_identity = "drover:agent:source";
+    std::optional<JournalPlace> journal;  ///< of the next target
 
     TemporaryDirectory directory;
     std::vector<std::unique_ptr<TrackedDisk>> source_disks;

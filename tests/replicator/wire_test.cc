@@ -337,9 +337,23 @@ TEST_CASE("checkpoint: more mirrored than the disk holds is damage") {
     CHECK(decoded(damaged) == "checkpoint_corrupt");
 }
 
+TEST_CASE("checkpoint: in journal mode it is not for versions without journals") {
+    Checkpoint with_journal = checkpoint();
+    with_journal.mode = JournalMode::journal;
+    Bytes bytes = encode_checkpoint(with_journal);
+    CHECK(bytes[8] == 3);
+    CHECK(*decode_checkpoint(bytes) == with_journal);
+    with_journal.mode = JournalMode::direct;
+    CHECK(encode_checkpoint(with_journal)[8] == 2);
+    bytes[8] = 2;
+    Bytes body(bytes.begin(), bytes.end() - 4);
+    put_u32(body, crc32c(body));
+    CHECK(refusal(decode_checkpoint(body)) == "checkpoint_corrupt");
+}
+
 TEST_CASE("checkpoint: another version of the format is named, not guessed at") {
     Bytes bytes = encode_checkpoint(checkpoint());
-    for (const std::uint8_t version : Bytes{1, 3}) {
+    for (const std::uint8_t version : Bytes{1, 4}) {
         bytes[8] = version;
         Bytes body(bytes.begin(), bytes.end() - 4);
         put_u32(body, crc32c(body));

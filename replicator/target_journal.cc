@@ -1,0 +1,175 @@
+#include "replicator/target_journal.h"
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "replicator/journal_file.h"
+
+namespace drover::replicator {
+namespace {
+
+/// generation 16 | disks u32 | mirrored u64 each
+Bytes note_of(const Commit& batch) {
+    Bytes note;
+    put_bytes(note, batch.generation.view());
+    put_u32(note, static_cast<std::uint32_t>(batch.mirrored_upto.size()));
+    for (const std::uint64_t bytes : batch.mirrored_upto) put_u64(note, bytes);
+    return note;
+}
+
+/// False if it is not of as many disks.
+bool take_note(ByteView note, Checkpoint& checkpoint) {
+    const std::size_t disks = checkpoint.disks.size();
+    if (note.size() != 20 + 8 * disks || get_u32(note, 16) != disks) return false;
+    checkpoint.generation = *Generation::from(note.first(16));
+    for (std::size_t i = 0; i < disks; ++i) {
+        const std::uint64_t bytes = get_u64(note, 20 + 8 * i);
+        if (bytes > checkpoint.disks[i].size_bytes) return false;
+        checkpoint.disks[i].mirrored_upto = bytes;
+    }
+    return true;
+}
+
+bool may_pass(const Error& error) {
+    return error.code() == Errc::io || error.code() == Errc::unavailable;
+}
+
+}  // namespace
+
+Checkpoint without_knowledge(Checkpoint checkpoint) {
+    if (checkpoint.state == CheckpointState::syncing && !checkpoint.generation.is_zero())
+        checkpoint.state = CheckpointState::invalid;
+    checkpoint.generation = Generation();
+    for (CheckpointDisk& disk : checkpoint.disks) disk.mirrored_upto = 0;
+    return checkpoint;
+}
+
+std::filesystem::path journal_path(const std::filesystem::path& directory, const JobId& job) {
+    return directory / (uuid_text(job) + "." + std::string(journal_file_name));
+}
+
+Result<Checkpoint> TargetJournal::begin(RedoJournal::Disks disks, const Checkpoint& checkpoint) {
+    const std::lock_guard lock(mutex_);
+    Checkpoint next = checkpoint;
+    const bool is_believed =
+        checkpoint.mode == JournalMode::journal && checkpoint.state == CheckpointState::syncing;
+    if (is_believed) {
+        bool is_open = journal_ && journal_->drop_open();
+        if (!is_open) {
+            journal_.reset();
+            TRY(is_open, reopen(disks));
+        }
+        if (is_open && follow(next)) {
+            note_state();
+            return next;
+        }
+        next = without_knowledge(checkpoint);
+    }
+    TRY_VOID(make(disks, next.batch));
+    note_state();
+    next.mode = JournalMode::journal;
+    return next;
+}
+
+/// False if it cannot be believed, whatever is tried.
+Result<bool> TargetJournal::reopen(const RedoJournal::Disks& disks) {
+    auto file = open_journal_file(path());
+    if (!file && may_pass(file.error())) return file.error();
+    if (!file) {
+        log::warn("replicator", "the target's journal is gone; all is compared",
+                  file.error().text());
+        return false;
+    }
+    auto journal = RedoJournal::open(**file, disks, journal_key(job_, disks));
+    if (!journal && may_pass(journal.error())) return journal.error();
+    if (!journal) {
+        log::warn("replicator", "the target's journal cannot be believed; all is compared",
+                  journal.error().text());
+        return false;
+    }
+    file_ = std::move(*file);
+    journal_ = std::move(*journal);
+    return true;
+}
+
+/// A file that is there is used again: what was in it is void under a new identity.
+Result<> TargetJournal::make(const RedoJournal::Disks& disks, std::uint64_t batch) {
+    const std::uint64_t bytes = journal_rings_at + place_.redo_bytes + place_.undo_bytes;
+    journal_.reset();
+    auto file = open_journal_file(path());
+    if (!file || (*file)->facts().size_bytes != bytes) file = make_journal_file(path(), bytes);
+    if (!file) return file.error();
+    file_ = std::move(*file);
+    const JournalShape shape{SystemRandom().uuid(), journal_key(job_, disks), place_.redo_bytes,
+                             place_.undo_bytes, place_.points_max};
+    BatchMark applied;
+    applied.batch = batch;
+    TRY_VOID(RedoJournal::format(*file_, shape, applied));
+    TRY(journal_, RedoJournal::open(*file_, disks, shape.key));
+    return {};
+}
+
+/// All that was committed is on the disks by now. False if the journal knows less than the
+/// checkpoint: a batch was lost.
+bool TargetJournal::follow(Checkpoint& checkpoint) {
+    const BatchMark& applied = journal_->applied();
+    if (applied.batch == checkpoint.batch) return true;
+    Checkpoint next = checkpoint;
+    if (applied.batch > checkpoint.batch && take_note(applied.note, next)) {
+        next.batch = applied.batch;
+        checkpoint = std::move(next);
+        return true;
+    }
+    log::warn("replicator", "the target's journal lost a batch; all is compared",
+              "checkpoint=" + std::to_string(checkpoint.batch) +
+                  " journal=" + std::to_string(applied.batch));
+    return false;
+}
+
+Result<> TargetJournal::add(const FrameHeader& header, ByteView payload) {
+    const std::lock_guard lock(mutex_);
+    if (!journal_) return journal_corrupt("it is not open");
+    JournalFrame frame;
+    frame.batch = header.batch;
+    frame.range = {header.offset, header.raw_length, static_cast<std::uint16_t>(header.disk),
+                   header.kind != FrameKind::data};
+    frame.data = payload;
+    return journal_->add(frame);
+}
+
+Result<> TargetJournal::commit(const Commit& batch) {
+    const std::lock_guard lock(mutex_);
+    if (!journal_) return journal_corrupt("it is not open");
+    TRY_VOID(journal_->commit({batch.batch, batch.is_point, batch.taken_micros, note_of(batch)}));
+    note_state();
+    return {};
+}
+
+Result<> TargetJournal::apply() {
+    const std::lock_guard lock(mutex_);
+    if (!journal_) return journal_corrupt("it is not open");
+    TRY_VOID(journal_->apply_all());
+    note_state();
+    return {};
+}
+
+void TargetJournal::note_state() {
+    lag_bytes_ = journal_ ? journal_->lag_bytes() : 0;
+    const std::lock_guard lock(points_mutex_);
+    points_ = journal_ ? journal_->points() : std::vector<BatchMark>();
+}
+
+std::vector<BatchMark> TargetJournal::points() const {
+    const std::lock_guard lock(points_mutex_);
+    return points_;
+}
+
+Result<> TargetJournal::remove() {
+    const std::lock_guard lock(mutex_);
+    journal_.reset();
+    file_.reset();
+    note_state();
+    return remove_file_durably(path());
+}
+
+}  // namespace drover::replicator

@@ -1,0 +1,82 @@
+/// The redo journal of one target: where it lies, whether it can be believed, and how it goes
+/// together with the checkpoint. Thread-safe.
+///
+///   frame ─► add ─► ring       COMMIT ─► commit, durable ─► Committed ─► apply ─► checkpoint
+///
+/// The checkpoint follows the disks, so a crash may leave it behind the journal: then what the
+/// COMMIT said is found in the journal's note.
+#pragma once
+
+#include "base/threads.h"
+#include "replicator/checkpoint.h"
+#include "replicator/frame.h"
+#include "replicator/redo_journal.h"
+
+#include <atomic>
+#include <filesystem>
+#include <memory>
+#include <optional>
+
+namespace drover::replicator {
+
+struct JournalPlace {
+    std::filesystem::path directory;  ///< on no disk of a job
+    std::uint64_t redo_bytes = 192U << 20;
+    std::uint64_t undo_bytes = 192U << 20;
+    std::uint32_t points_max = 8;
+};
+
+/// Of one job, in the directory that all share.
+[[nodiscard]] std::filesystem::path journal_path(const std::filesystem::path& directory,
+                                                 const JobId& job);
+
+class TargetJournal {
+  public:
+    TargetJournal(JournalPlace place, const JobId& job)
+        : place_(std::move(place)),
+          job_(job) {}
+
+    /// Opens what an earlier process or an earlier failure left, if `checkpoint` says that there is
+    /// a journal, or makes a new one; frames of an open batch are forgotten. Returns the checkpoint
+    /// as it must be now, to be stored before anything is done: ahead by what the journal held, or
+    /// invalid if the journal is gone and nobody knows what is on the disks. Errors: io,
+    /// unavailable: try again later.
+    [[nodiscard]] Result<Checkpoint> begin(RedoJournal::Disks disks, const Checkpoint& checkpoint);
+
+    [[nodiscard]] Result<> add(const FrameHeader& header, ByteView payload);
+    [[nodiscard]] Result<> commit(const Commit& batch);
+    [[nodiscard]] Result<> apply();
+
+    /// As of the last step that was completed: these never wait for one that is under way.
+    [[nodiscard]] std::uint64_t lag_bytes() const { return lag_bytes_; }
+
+    [[nodiscard]] std::vector<BatchMark> points() const;
+
+    /// The disks are no longer ours, or the job is over: there is no way back any more. The next
+    /// begin() makes a new one.
+    [[nodiscard]] Result<> remove();
+
+  private:
+    [[nodiscard]] Result<bool> reopen(const RedoJournal::Disks& disks);
+    [[nodiscard]] Result<> make(const RedoJournal::Disks& disks, std::uint64_t batch);
+    [[nodiscard]] bool follow(Checkpoint& checkpoint);
+    void note_state();
+
+    [[nodiscard]] std::filesystem::path path() const {
+        return journal_path(place_.directory, job_);
+    }
+
+    JournalPlace place_;
+    JobId job_;
+    Mutex mutex_;
+    std::unique_ptr<BlockDevice> file_;
+    std::unique_ptr<RedoJournal> journal_;
+    std::atomic<std::uint64_t> lag_bytes_ = 0;
+    mutable Mutex points_mutex_;
+    std::vector<BatchMark> points_;
+};
+
+/// Nobody knows what is on the disks: everything is to be compared.
+[[nodiscard]] Checkpoint without_knowledge(Checkpoint checkpoint);
+
+}  // namespace drover::replicator
