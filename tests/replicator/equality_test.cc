@@ -145,6 +145,22 @@ TEST_CASE("reading back: a disk that never keeps what is written is not called d
     CHECK(lab.differing_bytes() == 0);
 }
 
+TEST_CASE("reading back: a bit flipped between journal and disk is found and sent again") {
+    const testing::TemporaryDirectory journals("/var/tmp");
+    FlippingLab lab(0);
+    lab.journal = JournalPlace{journals.path(), 8 * mib, 8 * mib, 4};
+    lab.mirror();
+    REQUIRE(eventually([&] { return !lab.target->progress().points.empty(); }));
+    lab.flips = 1;
+    lab.source_disks[0]->write_block((3 * mib + 4711) / block_bytes, 0x31);
+    REQUIRE(eventually([&] { return lab.flips == 0; }));
+    const auto done = lab.source->drain({});
+    REQUIRE(ok(done));
+    CHECK(lab.recorder.last().bytes_differed == block_bytes);
+    CHECK(lab.differing_bytes() == 0);
+    CHECK(lab.target->progress().unverified == 0);
+}
+
 TEST_CASE("drain: is not reported while anything waits to be read back") {
     Lab lab({8 * mib});
     std::mutex mutex;
