@@ -35,6 +35,20 @@ struct ReleaseArguments {
     std::string format = "text";
 };
 
+struct SealPointArguments {
+    std::filesystem::path config;
+    std::string job;
+    std::string format = "text";
+};
+
+struct RestorePointArguments {
+    std::filesystem::path config;
+    std::string job;
+    std::uint64_t point = 0;
+    std::string confirm;
+    std::string format = "text";
+};
+
 int run_command(const std::filesystem::path& config);
 int enroll_command(const EnrollArguments& arguments);
 int expose_command(const ExposeArguments& arguments);
@@ -44,6 +58,10 @@ int anchors_command(const std::filesystem::path& config);
 int release_command(const ReleaseArguments& arguments);
 int fence_remove_command(const std::filesystem::path& config, const std::string& token,
                          const std::string& format);
+/// By the running agent: a point at this moment, with the filesystems frozen.
+int seal_point_command(const SealPointArguments& arguments);
+/// By the running agent: takes a paused job's target disks back to a point.
+int restore_point_command(const RestorePointArguments& arguments);
 /// Local root's word, where no signature vouches for a restored log. The agent must be stopped.
 int accept_restore_command(const std::filesystem::path& config, const std::string& lineage,
                            const std::string& format);
@@ -71,6 +89,9 @@ struct Opened {
 };
 
 [[nodiscard]] Result<Opened> open_config(const std::filesystem::path& file);
+
+/// Who gives the order, as this host knows them.
+[[nodiscard]] std::string local_user();
 
 /// The path of this executable, for the guard.
 [[nodiscard]] std::filesystem::path own_program();

@@ -1,11 +1,13 @@
 #include "agent/commands.h"
 #include "agent/guard.h"
+#include "base/bytes.h"
 #include "base/exit_code.h"
 
 #include <iostream>
 
 #include <boost/json.hpp>
 
+#include <pwd.h>
 #include <unistd.h>
 
 namespace drover::agent {
@@ -54,6 +56,13 @@ Result<Opened> open_config(const std::filesystem::path& file) {
     Opened opened{std::move(*config), {}};
     opened.paths.root = opened.config.state;
     return opened;
+}
+
+std::string local_user() {
+    const char* sudo = ::getenv("SUDO_USER");
+    if (sudo != nullptr) return printable(sudo, 64);
+    const passwd* user = ::getpwuid(::getuid());
+    return user == nullptr ? std::to_string(::getuid()) : std::string(user->pw_name);
 }
 
 std::filesystem::path own_program() {

@@ -3,9 +3,6 @@
 #include "agent/control.h"
 #include "base/log.h"
 
-#include <pwd.h>
-#include <unistd.h>
-
 namespace drover::agent {
 namespace {
 
@@ -20,14 +17,6 @@ class NoOutput final : public ExecutorOutput {
 
     void failed(const Error& error) override { log::error("agent", error.text()); }
 };
-
-/// Who gives the order, as this host knows them.
-std::string local_user() {
-    const char* sudo = ::getenv("SUDO_USER");
-    if (sudo != nullptr) return printable(sudo, 64);
-    const passwd* user = ::getpwuid(::getuid());
-    return user == nullptr ? std::to_string(::getuid()) : std::string(user->pw_name);
-}
 
 /// Asks the running agent, or does the same work here if none runs.
 Result<> order(const std::filesystem::path& config, const std::string& line,

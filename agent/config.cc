@@ -16,6 +16,7 @@ namespace {
 constexpr std::size_t config_bytes_max = 256U << 10;
 constexpr std::uint32_t hook_timeout_s_max = 3600;
 constexpr std::uint32_t walk_mib_per_s_max = 100'000;
+constexpr std::uint32_t freeze_limit_s_max = 30;
 constexpr std::uint32_t journal_mib_min = 16;
 constexpr std::uint32_t journal_mib_max = 65536;
 
@@ -184,6 +185,17 @@ void read_journal(Reader& reader, const toml::table& root, Config& config) {
         reader.complain(journal->get("size_mib"), "journal.size_mib must be at least 16");
 }
 
+void read_freeze(Reader& reader, const toml::table& root, Config& config) {
+    const toml::table* freeze = reader.section(root, "freeze");
+    if (freeze == nullptr) return;
+    reader.only_keys(*freeze, {"hooks", "limit_s"});
+    if (freeze->contains("hooks")) config.freeze_hooks = reader.text(*freeze, "hooks");
+    if (!config.freeze_hooks.empty() && config.freeze_hooks.front() != '/')
+        reader.complain(freeze, "freeze.hooks must be an absolute path");
+    config.freeze_limit_s =
+        reader.number(*freeze, "limit_s", config.freeze_limit_s, freeze_limit_s_max);
+}
+
 }  // namespace
 
 Result<Config> parse_config(std::string_view text, std::string_view origin) {
@@ -200,8 +212,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     Reader reader(origin);
     Config config;
     reader.only_keys(root, {"name", "server", "state", "roles", "listen", "tracker", "walker",
-                            "journal",
-                            "hooks", "hook_limits"});
+                            "journal", "freeze", "hooks", "hook_limits"});
     config.name = reader.text(root, "name");
     if (!valid_name(config.name))
         reader.complain(root.get("name"), "\"name\" must be 1 to 63 characters of [a-z0-9-]");
@@ -214,6 +225,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     read_tracker(reader, root, config);
     read_walker(reader, root, config);
     read_journal(reader, root, config);
+    read_freeze(reader, root, config);
     read_hooks(reader, root, config);
     if (reader.error()) return *reader.error();
     return config;

@@ -33,6 +33,8 @@ struct Config {
     std::uint32_t walk_mib_per_s = 32;        ///< of the comparison while in sync; 0: there is none
     std::filesystem::path journal_directory;  ///< of targets' redo journals; empty: direct mode
     std::uint32_t journal_mib = 384;          ///< of each job
+    std::string freeze_hooks;                 ///< a directory of fsfreeze hooks; empty: none
+    std::uint32_t freeze_limit_s = 5;         ///< then frozen filesystems thaw, whatever happens
     std::map<std::string, std::string> hooks;  ///< name to absolute path
     std::uint32_t hook_timeout_s = 60;
 };

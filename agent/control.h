@@ -3,10 +3,13 @@
 ///
 ///   "status" ─► "connected EPOCH" or "disconnected EPOCH WHY"
 ///   "release JOB TOKEN USER", with "-" for no token / "fence-remove TOKEN" ─► an outcome
+///   "restore-point JOB POINT USER" ─► an outcome
+///   "seal-point JOB" ─► "sealed POINT MICROS KIND FROZEN_MS" or an outcome
 #pragma once
 
 #include "agent/state_store.h"
 #include "base/result.h"
+#include "replicator/freezer.h"
 #include "schemas/model.h"
 
 #include <optional>
@@ -23,9 +26,25 @@ struct FenceOrder {
     bool operator==(const FenceOrder&) const = default;
 };
 
+/// To which point local root wants a target's disks taken back.
+struct PointOrder {
+    std::string job_name;
+    std::uint64_t point = 0;
+    std::string by;
+
+    bool operator==(const PointOrder&) const = default;
+};
+
 /// What follows "release ".
 [[nodiscard]] std::string encode_order(const FenceOrder& order);
 [[nodiscard]] std::optional<FenceOrder> decode_order(const std::string& text);
+/// What follows "restore-point ".
+[[nodiscard]] std::string encode_point_order(const PointOrder& order);
+[[nodiscard]] std::optional<PointOrder> decode_point_order(const std::string& text);
+
+[[nodiscard]] std::string encode_sealed(const Result<replicator::SealedPoint>& sealed);
+/// Errors: as decode_outcome().
+[[nodiscard]] Result<replicator::SealedPoint> decode_sealed(const std::string& text);
 
 /// "ok", or the error's fields line by line.
 [[nodiscard]] std::string encode_outcome(const Result<>& outcome);

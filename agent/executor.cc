@@ -72,13 +72,17 @@ std::shared_ptr<SourceJob> Executor::source_job(const JobId& id) {
     return found;
 }
 
-std::shared_ptr<SideJob> Executor::job(const JobId& id, Side side) {
-    if (side == Side::source) return source_job(id);
+std::shared_ptr<TargetJob> Executor::target_job(const JobId& id) {
     const std::lock_guard lock(mutex_);
     auto& found = targets_[id];
     JobEvents& events = *this;
     if (!found) found = std::make_shared<TargetJob>(id, parts_, replicas_, events);
     return found;
+}
+
+std::shared_ptr<SideJob> Executor::job(const JobId& id, Side side) {
+    if (side == Side::source) return source_job(id);
+    return target_job(id);
 }
 
 std::shared_ptr<replicator::TargetReplica> Executor::find_target(const Ticket& ticket) {
@@ -391,6 +395,34 @@ void Executor::remove_fence(const FenceToken& token, Done done) {
     const JobId id = (*marker)->effect.id.job;
     workers_.post(lane_of(id, Side::source),
                   [source = source_job(id), token, done] { done(source->remove_fence(token)); });
+}
+
+Result<JobId> Executor::replicating(const std::string& name, Side side,
+                                    std::string_view missing) const {
+    TRY(const auto jobs, list_jobs(parts_.paths));
+    for (const JobDirectory& known : jobs) {
+        if (known.side != side) continue;
+        TRY(const auto record, load_replicate(parts_.paths.job(known.job, side)));
+        if (record && record->wanted && record->effect.job_name == name) return known.job;
+    }
+    return Error(Errc::not_found, std::string(missing),
+                 "this host is the " + std::string(name_of(side)) + " of no job " + name,
+                 "nothing was changed", "look at drover-agent status");
+}
+
+void Executor::restore_point(const PointOrder& order, Done done) {
+    const auto job = replicating(order.job_name, Side::target, "no_such_target");
+    if (!job) return done(job.error());
+    workers_.post(lane_of(*job, Side::target), [target = target_job(*job), order, done] {
+        done(target->restore_point(order.point, order.by));
+    });
+}
+
+void Executor::seal_point(const std::string& job_name, Sealed sealed) {
+    const auto job = replicating(job_name, Side::source, "no_such_source");
+    if (!job) return sealed(job.error());
+    workers_.post(lane_of(*job, Side::source),
+                  [source = source_job(*job), sealed] { sealed(source->seal_point()); });
 }
 
 }  // namespace drover::agent

@@ -70,6 +70,11 @@ class Executor final : private JobEvents {
     using Done = std::function<void(Result<>)>;
     void break_fence(const FenceOrder& order, Done done);
     void remove_fence(const FenceToken& token, Done done);
+    /// Errors: not_found ("no_such_target", "no_such_point"), conflict ("job_not_paused").
+    void restore_point(const PointOrder& order, Done done);
+    /// Errors: not_found ("no_such_source"), those of SourceReplica::seal_point().
+    using Sealed = std::function<void(Result<replicator::SealedPoint>)>;
+    void seal_point(const std::string& job_name, Sealed sealed);
 
   private:
     using JobSide = std::pair<JobId, Side>;
@@ -81,6 +86,10 @@ class Executor final : private JobEvents {
 
     [[nodiscard]] std::shared_ptr<SideJob> job(const JobId& id, Side side);
     [[nodiscard]] std::shared_ptr<SourceJob> source_job(const JobId& id);
+    [[nodiscard]] std::shared_ptr<TargetJob> target_job(const JobId& id);
+    /// The job of this name that replicates on this side. Errors: not_found (`missing`), io.
+    [[nodiscard]] Result<JobId> replicating(const std::string& name, Side side,
+                                            std::string_view missing) const;
     [[nodiscard]] std::shared_ptr<replicator::TargetReplica> find_target(const Ticket& ticket);
 
     void secure(const JobSide& key, SideJob& side_job);

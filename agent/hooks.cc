@@ -50,13 +50,19 @@ std::optional<int> wait_until(pid_t pid, Deadline until) {
     }
 }
 
-/// Starts the hook in a process group of its own.
-Result<pid_t> spawn(const std::string& path, const std::vector<std::string>& environment) {
-    std::vector<char*> variables;
-    for (const std::string& entry : environment)
-        variables.push_back(const_cast<char*>(entry.data()));
-    variables.push_back(nullptr);
-    char* const arguments[] = {const_cast<char*>(path.data()), nullptr};
+std::vector<char*> pointers(const std::vector<std::string>& texts) {
+    std::vector<char*> out;
+    for (const std::string& text : texts) out.push_back(const_cast<char*>(text.data()));
+    out.push_back(nullptr);
+    return out;
+}
+
+/// Starts the hook in a process group of its own. `words`: its path and its arguments.
+Result<pid_t> spawn(const std::vector<std::string>& words,
+                    const std::vector<std::string>& environment) {
+    const std::string& path = words.front();
+    const std::vector<char*> variables = pointers(environment);
+    const std::vector<char*> arguments = pointers(words);
     posix_spawn_file_actions_t files;
     posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&files);
@@ -75,22 +81,42 @@ Result<pid_t> spawn(const std::string& path, const std::vector<std::string>& env
         static_cast<short>(POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF));
     pid_t pid = 0;
     const int failed =
-        ::posix_spawn(&pid, path.c_str(), &files, &attributes, arguments, variables.data());
+        ::posix_spawn(&pid, path.c_str(), &files, &attributes, arguments.data(), variables.data());
     posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&files);
     if (failed != 0) return errno_error(failed, "start", path);
     return pid;
 }
 
-Error failed(const HookRun& run, int status) {
-    const std::string how = WIFSIGNALED(status)
-                                ? "was killed by signal " + std::to_string(WTERMSIG(status))
-                                : "exited with " + std::to_string(WEXITSTATUS(status));
-    return Error(Errc::io, "hook_failed",
-                 "hook " + run.hook.name + " (" + hook_step_text(run.step) + ") " + how,
-                 "the step was not completed",
-                 "read the hook's output in the agent's log, correct the cause, then retry");
+/// `what`: "NAME (STEP)", for people. Errors: io "hook_failed", timed_out "hook_timed_out".
+Result<> run_limited(const std::string& what, const std::vector<std::string>& words,
+                     const std::vector<std::string>& environment, std::chrono::milliseconds limit) {
+    TRY(const pid_t pid, spawn(words, environment));
+    const auto status = wait_until(pid, std::chrono::steady_clock::now() + limit);
+    if (status && *status == 0) return {};
+    if (status) {
+        const std::string how = WIFSIGNALED(*status)
+                                    ? "was killed by signal " + std::to_string(WTERMSIG(*status))
+                                    : "exited with " + std::to_string(WEXITSTATUS(*status));
+        return Error(Errc::io, "hook_failed", "hook " + what + " " + how,
+                     "the step was not completed",
+                     "read the hook's output in the agent's log, correct the cause, then retry");
+    }
+    ::kill(-pid, SIGTERM);
+    if (!wait_until(pid, std::chrono::steady_clock::now() + kill_grace)) {
+        ::kill(-pid, SIGKILL);
+        // SIGKILL cannot be refused; a child stuck in the kernel is left to init.
+        (void)wait_until(pid, std::chrono::steady_clock::now() + kill_grace);
+    }
+    return Error(Errc::timed_out, "hook_timed_out",
+                 "hook " + what + " did not end within " +
+                     std::to_string((limit.count() + 999) / 1000) + " s",
+                 "the step was not completed; the hook was killed",
+                 "make the hook quicker or raise hook_limits.timeout_s, then retry");
 }
+
+constexpr const char* search_path =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 Error changed(const HookRun& run, const Hash& found) {
     return Error(Errc::conflict, "hook_changed",
@@ -144,29 +170,41 @@ Result<> Hooks::run(const HookRun& run) const {
     const std::string context =
         "job=" + run.job_name + " hook=" + run.hook.name + " step=" + hook_step_text(run.step);
     log::info("hook", "start", context);
-    TRY(const pid_t pid,
-        spawn(path, {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + hook_step_text(run.step),
-                     "DROVER_DISKS=" + disks, "DROVER_TOKEN=" + run.token.hex(),
-                     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
-                     "/sbin:/bin"}));
-    const auto now = std::chrono::steady_clock::now();
-    const auto status = wait_until(pid, now + std::chrono::seconds(timeout_s_));
-    if (status) {
-        if (*status == 0) log::info("hook", "done", context);
-        if (*status == 0) return {};
-        return failed(run, *status);
+    const std::string step = hook_step_text(run.step);
+    TRY_VOID(run_limited(run.hook.name + " (" + step + ")", {path},
+                         {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + step,
+                          "DROVER_DISKS=" + disks, "DROVER_TOKEN=" + run.token.hex(), search_path},
+                         std::chrono::seconds(timeout_s_)));
+    log::info("hook", "done", context);
+    return {};
+}
+
+// ---- hooks around a freeze ----
+
+Result<std::vector<std::string>> freeze_hooks(const std::string& directory) {
+    std::error_code failed;
+    std::map<std::string, std::string> paths;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, failed)) {
+        const bool runs = entry.is_regular_file() && ::access(entry.path().c_str(), X_OK) == 0;
+        if (runs) paths.emplace(entry.path().filename().native(), entry.path().native());
     }
-    ::kill(-pid, SIGTERM);
-    if (!wait_until(pid, std::chrono::steady_clock::now() + kill_grace)) {
-        ::kill(-pid, SIGKILL);
-        // SIGKILL cannot be refused; a child stuck in the kernel is left to init.
-        (void)wait_until(pid, std::chrono::steady_clock::now() + kill_grace);
+    if (failed)
+        return Error(Errc::not_found, "hook_missing",
+                     directory + " cannot be read: " + failed.message(), "nothing was run",
+                     "make the directory, or correct freeze.hooks in agent.toml");
+    const Hooks hooks(paths, 0);
+    std::vector<std::string> out;
+    for (const auto& [name, path] : paths) {
+        TRY_VOID(hooks.check(name));
+        out.push_back(path);
     }
-    return Error(
-        Errc::timed_out, "hook_timed_out",
-        "hook " + run.hook.name + " did not end within " + std::to_string(timeout_s_) + " s",
-        "the step was not completed; the hook was killed",
-        "make the hook quicker or raise hook_limits.timeout_s, then retry");
+    return out;
+}
+
+Result<> run_freeze_hook(const std::string& path, const std::string& argument,
+                         std::int64_t limit_ms) {
+    return run_limited(path + " (" + argument + ")", {path, argument}, {search_path},
+                       std::chrono::milliseconds(limit_ms));
 }
 
 }  // namespace drover::agent

@@ -36,4 +36,15 @@ class Hooks {
 /// "pre-fence": the form in DROVER_STEP.
 [[nodiscard]] std::string hook_step_text(HookStep step);
 
+// ---- hooks around a freeze, as of QEMU's guest agent (fsfreeze-hook.d) ----
+
+/// The executable files of the directory, by name, after the checks of Hooks::check(). Errors:
+/// not_found ("hook_missing"), denied ("hook_unsafe").
+[[nodiscard]] Result<std::vector<std::string>> freeze_hooks(const std::string& directory);
+
+/// `argument`: "freeze" or "thaw". Past the limit it is killed. Errors: io ("hook_failed"),
+/// timed_out ("hook_timed_out").
+[[nodiscard]] Result<> run_freeze_hook(const std::string& path, const std::string& argument,
+                                       std::int64_t limit_ms);
+
 }  // namespace drover::agent

@@ -2,6 +2,7 @@
 
 #include "agent/blank_check.h"
 #include "agent/block_nodes.h"
+#include "agent/freezer.h"
 #include "agent/mounts.h"
 #include "agent/udev.h"
 #include "base/file.h"
@@ -156,6 +157,10 @@ Result<Hash> HostLinux::check_hook(const std::string& name) {
 
 Result<> HostLinux::run_hook(const HookRun& run) {
     return hooks_.run(run);
+}
+
+std::shared_ptr<replicator::Freezer> HostLinux::freezer(const FreezePlan& plan) {
+    return make_freezer(plan);
 }
 
 Result<std::optional<std::uint64_t>> HostLinux::bytes_written(const std::string& path) {

@@ -48,6 +48,7 @@ class HostLinux final : public HostOps {
     [[nodiscard]] Result<> show_to_udev(const std::string& path) override;
     [[nodiscard]] Result<Hash> check_hook(const std::string& name) override;
     [[nodiscard]] Result<> run_hook(const HookRun& run) override;
+    [[nodiscard]] std::shared_ptr<replicator::Freezer> freezer(const FreezePlan& plan) override;
     [[nodiscard]] Result<std::optional<std::uint64_t>> bytes_written(
         const std::string& path) override;
     [[nodiscard]] Result<std::uint64_t> write_mark(const std::string& path) override;

@@ -8,6 +8,7 @@
 #include "agent/state_store.h"
 #include "base/result.h"
 #include "replicator/device.h"
+#include "replicator/freezer.h"
 #include "replicator/tracker.h"
 #include "schemas/model.h"
 
@@ -54,6 +55,14 @@ struct HookRun {
     std::string job_name;
     std::vector<std::string> disks;
     FenceToken token;
+};
+
+/// What a freeze is to do, and how long it may last.
+struct FreezePlan {
+    std::vector<std::string> disks;  ///< of the job
+    std::string hooks;               ///< a directory; empty: none
+    std::int64_t limit_ms = 5'000;   ///< from freezing on: then all is thawed
+    std::int64_t hook_limit_ms = 10'000;
 };
 
 class HostOps {
@@ -111,6 +120,9 @@ class HostOps {
     /// io
     /// ("hook_failed"), timed_out ("hook_timed_out").
     [[nodiscard]] virtual Result<> run_hook(const HookRun& run) = 0;
+
+    /// See freezer.h. Does nothing yet.
+    [[nodiscard]] virtual std::shared_ptr<replicator::Freezer> freezer(const FreezePlan& plan) = 0;
 
     /// Bytes written to the disk since this boot, by the kernel's count; nullopt where it keeps
     /// none.

@@ -19,6 +19,8 @@ struct Arguments {
     ExposeArguments expose;
     std::string format = "text";
     ReleaseArguments release;
+    RestorePointArguments restore_point;
+    SealPointArguments seal_point;
     std::string token;
     std::string lineage;
     std::string guard_directory;
@@ -107,6 +109,38 @@ void add_fence(CLI::App& app, Arguments& arguments, Chosen& chosen) {
     });
 }
 
+void add_points(CLI::App& app, Arguments& arguments, Chosen& chosen) {
+    CLI::App* seal = add(app, "seal-point",
+                         "freeze the filesystems of a job's source for a moment, and make a point "
+                         "of them",
+                         arguments, HasOutput::yes);
+    seal->add_option("--job", arguments.seal_point.job, "name of the job")->required();
+    seal->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            arguments.seal_point.config = arguments.config;
+            arguments.seal_point.format = arguments.format;
+            return seal_point_command(arguments.seal_point);
+        };
+    });
+    CLI::App* restore =
+        add(app, "restore-point", "take the disks of a paused job back to a point of their journal",
+            arguments, HasOutput::yes);
+    restore->add_option("--job", arguments.restore_point.job, "name of the job")->required();
+    restore
+        ->add_option("--point", arguments.restore_point.point,
+                     "as drover job points shows it on the server")
+        ->required();
+    restore->add_option("--confirm", arguments.restore_point.confirm, "the job's name again")
+        ->required();
+    restore->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            arguments.restore_point.config = arguments.config;
+            arguments.restore_point.format = arguments.format;
+            return restore_point_command(arguments.restore_point);
+        };
+    });
+}
+
 void add_rest(CLI::App& app, Arguments& arguments, Chosen& chosen) {
     CLI::App* run = add(app, "run", "run the agent", arguments);
     run->callback(
@@ -157,6 +191,7 @@ int main(int argc, char** argv) {
         add_enroll(app, arguments, chosen);
         add_exposing(app, arguments, chosen);
         add_fence(app, arguments, chosen);
+        add_points(app, arguments, chosen);
         add_rest(app, arguments, chosen);
         app.parse(argc, argv);
         return chosen();

@@ -171,6 +171,12 @@ void SessionDriver::State::command(const std::string& line,
     if (verb == "status") return answer(status());
     const auto order = decode_order(rest);
     if (verb == "release" && order) return executor->break_fence(*order, done);
+    const auto point = decode_point_order(rest);
+    if (verb == "restore-point" && point) return executor->restore_point(*point, done);
+    if (verb == "seal-point") {
+        return executor->seal_point(
+            rest, [answer](const auto& sealed) { answer(encode_sealed(sealed)); });
+    }
     const auto token = FenceToken::from_hex_text(rest);
     if (verb == "fence-remove" && token) return executor->remove_fence(*token, done);
     done(Error(Errc::invalid, "control_command", "the agent does not know this command",

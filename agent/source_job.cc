@@ -8,6 +8,8 @@
 namespace drover::agent {
 namespace {
 
+constexpr std::int64_t seal_wait_ms_max = 30'000;
+
 Error not_replicating() {
     return Error(Errc::conflict, "not_replicating", "this host does not replicate this job",
                  "the source is as it was", "start the job, wait until it is in sync, then retry");
@@ -379,6 +381,24 @@ void SourceJob::tick() {
         return !replica_ || stopped_;
     }();
     if (missing && parts_.clock.steady_ms() >= reopen_at_) report_trouble(reconcile());
+}
+
+Result<replicator::SealedPoint> SourceJob::seal_point() {
+    Replica open;
+    {
+        const std::lock_guard lock(mutex_);
+        open = replica_;
+    }
+    if (!record_ || !record_->wanted || !open)
+        return Error(Errc::not_found, "no_such_source", "the source does not replicate this job",
+                     "nothing was frozen", "look at drover-agent status");
+    if (record_->work().mode != ReplicateMode::transfer)
+        return replicator::points_not_possible("job " + record_->effect.job_name +
+                                               " is paused, or in its cutover");
+    const FreezePlan plan{record_->disks(Side::source), parts_.config.freeze_hooks,
+                          std::int64_t{1000} * parts_.config.freeze_limit_s,
+                          std::int64_t{1000} * parts_.config.hook_timeout_s};
+    return open->seal_point(parts_.host.freezer(plan), seal_wait_ms_max);
 }
 
 Result<> SourceJob::break_fence(const FenceToken& token, const std::string& by) {

@@ -33,6 +33,10 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     /// Local root ends the fence that a committed job left behind.
     [[nodiscard]] Result<> remove_fence(const FenceToken& token);
 
+    /// Local root's word: a point at this moment, with the filesystems on the job's disks frozen.
+    /// Errors: not_found ("no_such_source"), those of SourceReplica::seal_point().
+    [[nodiscard]] Result<replicator::SealedPoint> seal_point();
+
   private:
     struct Dialled;
     using Replica = std::shared_ptr<replicator::SourceReplica>;
@@ -75,7 +79,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     mutable Mutex mutex_;  ///< guards what the other threads see
     Replica replica_;
     std::uint64_t cancelled_below_ = 0;  ///< steps with an older cause wait for nothing
-    bool stopped_ = false;  ///< cancel() ended the replica: it has to be opened anew
+    bool stopped_ = false;               ///< cancel() ended the replica: it has to be opened anew
     EffectId replicate_id_;
 };
 

@@ -210,6 +210,7 @@ void TargetJob::tick() {
     }
     if (record_->wanted && !replica() && parts_.clock.steady_ms() >= reopen_at_)
         report_trouble(reconcile());
+    tell_points();
     auto activation = load_activation(parts_.paths, job_);
     if (!activation || !*activation || (*activation)->state != ActivationState::active) return;
     auto bytes = activator_.bytes_since(**activation, record_->disks(Side::target));
@@ -219,6 +220,41 @@ void TargetJob::tick() {
     progress.side = Side::target;
     progress.bytes_written_since_activation = *bytes;
     events_.progress(std::move(progress));
+}
+
+/// Nothing, as long as there never was a journal to tell of.
+void TargetJob::tell_points() {
+    const Replica open = replica();
+    if (!open) return;
+    const replicator::TargetProgress now = open->progress();
+    const bool has_news = !now.points.empty() || now.journal_lag_bytes > 0;
+    if (!has_news && !has_told_points_) return;
+    has_told_points_ = has_news;
+    Progress progress;
+    progress.job = job_;
+    progress.side = Side::target;
+    progress.journal_lag_bytes = now.journal_lag_bytes;
+    for (const replicator::BatchMark& point : now.points)
+        progress.points.push_back({point.batch, point.taken_micros, point.kind});
+    events_.progress(std::move(progress));
+}
+
+Result<> TargetJob::restore_point(std::uint64_t point, const std::string& by) {
+    const Replica open = replica();
+    if (!record_ || !record_->wanted || !open)
+        return Error(Errc::not_found, "no_such_target", "the target does not replicate this job",
+                     "nothing was changed", "look at drover-agent status");
+    // A source that goes on would overwrite what was taken back.
+    if (record_->work().mode != ReplicateMode::track_only)
+        return Error(Errc::conflict, "job_not_paused",
+                     "job " + record_->effect.job_name + " replicates", "nothing was changed",
+                     "drover job pause " + record_->effect.job_name + ", then try again");
+    TRY_VOID(open->restore_point(point));
+    const std::string what =
+        by + " took the target's disks back to point " + std::to_string(point) + " by hand";
+    log::warn("target", what, "job=" + record_->effect.job_name);
+    events_.observed(record_->effect.id, GenerationGone{0, what});
+    return {};
 }
 
 // ---- the steps of a cutover ----

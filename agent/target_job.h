@@ -29,6 +29,11 @@ class TargetJob final : public SideJob {
     /// Nothing of a target waits for its peer on the worker.
     void cancel(std::uint64_t) override {}
 
+    /// Local root's word: takes the disks of a paused job back to a point of the journal. The job
+    /// hears that its target holds an older state. Errors: conflict ("job_not_paused"), not_found
+    /// ("no_such_point", "no_such_target"), io.
+    [[nodiscard]] Result<> restore_point(std::uint64_t point, const std::string& by);
+
     /// For the listener, from any thread: null while the job does not replicate here.
     [[nodiscard]] std::shared_ptr<replicator::TargetReplica> replica() const;
 
@@ -43,6 +48,7 @@ class TargetJob final : public SideJob {
     void set_replica(Replica replica);
     [[nodiscard]] Result<> close_replica();
     void report_trouble(const Result<>& outcome);
+    void tell_points();
     [[nodiscard]] Result<TargetJobFacts> facts() const;
     [[nodiscard]] Result<ReportBody> activate(const Effect& effect);
     [[nodiscard]] Result<ReportBody> deactivate(const Effect& effect);
@@ -62,6 +68,7 @@ class TargetJob final : public SideJob {
     SteadyMillis reopen_at_ = 0;
     bool is_down_due_ = false;  ///< a target that must be down could not be taken back yet
     std::string last_trouble_;
+    bool has_told_points_ = false;
 
     mutable Mutex mutex_;
     /// Shared with the listener's threads, which hand links to it.

@@ -245,6 +245,10 @@ void add_job(const Builder& b) {
     add_name(b,
              add_command(b, job, "why", "what a job waits for, and what is not allowed", "job why"),
              "of the job");
+    add_name(b,
+             add_command(b, job, "points", "the states that its target can be taken back to",
+                         "job points"),
+             "of the job");
     add_past(b, job);
     for (const Action& action : actions()) add_action(b, job, action);
 }

@@ -126,6 +126,30 @@ ExitCode job_why(const Session& session, const Arguments& arguments) {
     return show(session, job_path(arguments) + "/why", render_why);
 }
 
+/// Telemetry: what the target said last.
+ExitCode job_points(const Session& session, const Arguments& arguments) {
+    const Reply reply = session.client.get(job_path(arguments));
+    if (reply.failure) return session.console.fail(*reply.failure);
+    const Json target = reply.body["progress"]["target"];
+    std::string items;
+    for (const Json& point : target["points"].items())
+        items += (items.empty() ? "" : ",") + point.compact();
+    JsonObject out;
+    out.text("job", arguments.name).raw("items", "[" + items + "]");
+    out.number("journal_lag_bytes", target["journal_lag_bytes"].number());
+    out.text("as_of", target["received_at"].text());
+    const auto points = Json::parse(out.str());
+    if (!points) return session.console.fail(failure_of(points.error()));
+    session.console.document(*points, render_points(*points));
+    if (!items.empty()) {
+        session.console.hint(
+            "to take a paused job's target back, on its host: drover-agent "
+            "restore-point --job " +
+            arguments.name + " --point POINT --confirm " + arguments.name);
+    }
+    return ExitCode::ok;
+}
+
 ExitCode job_action(const Session& session, const Arguments& arguments) {
     const Reply reply =
         session.client.post({job_path(arguments) + "/actions/" + arguments.action,
@@ -184,7 +208,7 @@ ExitCode what_if(const Session& session, const Arguments& arguments) {
     return job_what_if(session, arguments);
 }
 
-constexpr std::array<Command, 20> commands{{{"agent list", agent_list, false},
+constexpr std::array<Command, 21> commands{{{"agent list", agent_list, false},
                                             {"agent show", agent_show, true},
                                             {"agent token", agent_token, true},
                                             {"job create", job_create, true},
@@ -192,6 +216,7 @@ constexpr std::array<Command, 20> commands{{{"agent list", agent_list, false},
                                             {"job show", job_show, true},
                                             {"job history", job_history, true},
                                             {"job why", job_why, true},
+                                            {"job points", job_points, true},
                                             {"job at", job_at, true},
                                             {"job diff", job_diff, true},
                                             {"job what-if", what_if, true},

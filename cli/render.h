@@ -19,6 +19,8 @@ namespace drover::cli {
 [[nodiscard]] std::string render_fact(const Json& fact);
 /// What the job waits for, and why each other action is not allowed.
 [[nodiscard]] std::string render_why(const Json& why);
+/// The points of the target's journal, oldest first, or why there are none.
+[[nodiscard]] std::string render_points(const Json& points);
 [[nodiscard]] std::string render_agents(const Json& list);
 [[nodiscard]] std::string render_agent(const Json& agent);
 [[nodiscard]] std::string render_audit(const Json& answer);

@@ -57,6 +57,18 @@ std::string render_jobs(const Json& list) {
     return table.str();
 }
 
+std::string render_points(const Json& points) {
+    const std::string as_of = clean(points["as_of"]);
+    if (points["items"].items().empty())
+        return "no points: the target keeps no journal, its copy is not in sync by the eBPF "
+               "tracker, or it has said nothing yet\n";
+    Table table({"POINT", "TAKEN", "KIND"});
+    for (const Json& point : points["items"].items())
+        table.add({clean(point["point"]), clean(point["taken_at"]), clean(point["kind"])});
+    return table.str() + "as of " + as_of + ", " + size_text(points["journal_lag_bytes"].number()) +
+           " not on the disks yet\n";
+}
+
 std::string render_history(const Json& history) {
     // The cause by name where its event is in sight, and by number in any case.
     std::map<std::string, std::string> names;

@@ -19,6 +19,11 @@ using statemachine::Job;
 
 json::object sample_json(const ProgressSample& sample) {
     const Progress& progress = sample.progress;
+    json::array points;
+    for (const PointMark& point : progress.points)
+        points.push_back({{"point", point.batch},
+                          {"taken_at", rfc3339(point.taken_micros)},
+                          {"kind", to_json(name_of(point.kind))}});
     json::array disks;
     for (const DiskProgress& disk : progress.disks) {
         disks.push_back({{"size_bytes", disk.size_bytes},
@@ -42,6 +47,8 @@ json::object sample_json(const ProgressSample& sample) {
             {"bytes_differed", progress.bytes_differed},
             {"walk_rounds", progress.walk_rounds},
             {"walk_alarms", progress.walk_alarms},
+            {"journal_lag_bytes", progress.journal_lag_bytes},
+            {"points", std::move(points)},
             {"received_at", rfc3339(sample.received_micros)}};
 }
 

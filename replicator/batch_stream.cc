@@ -46,6 +46,7 @@ Result<> BatchStream::commit() {
     commit.generation = state_.generation();
     commit.is_point = point_micros_.has_value();
     commit.taken_micros = point_micros_.value_or(0);
+    if (commit.is_point) commit.kind = point_kind_;
     TRY_VOID(control_.send(commit));
     // At once, so that it costs no round trip.
     if (read_back_) TRY_VOID(control_.send(ReadBackWanted{}));

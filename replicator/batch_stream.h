@@ -48,7 +48,10 @@ class BatchStream {
     void set_mirrored_upto(std::size_t disk, std::uint64_t bytes) { mirrored_upto_[disk] = bytes; }
 
     /// The open batch, as it is now, ends in a point. Forgotten when more is sent.
-    void mark_point(WallMicros taken_micros) { point_micros_ = taken_micros; }
+    void mark_point(WallMicros taken_micros, PointKind kind = PointKind::crash) {
+        point_micros_ = taken_micros;
+        point_kind_ = kind;
+    }
 
     /// Ends the open batch and opens the next. Waits for the acknowledgement of its predecessor.
     [[nodiscard]] Result<> commit();
@@ -74,7 +77,8 @@ class BatchStream {
     std::vector<std::uint64_t> mirrored_sent_;  ///< as of the last COMMIT
     std::optional<Commit> unacked_;
     std::optional<WallMicros> point_micros_;
-    bool ended_in_point_ = false;  ///< the last COMMIT
+    PointKind point_kind_ = PointKind::crash;  ///< if there is one
+    bool ended_in_point_ = false;              ///< the last COMMIT
 };
 
 }  // namespace drover::replicator

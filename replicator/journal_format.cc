@@ -96,6 +96,19 @@ bool is_possible(const JournalHeader& header) {
            });
 }
 
+/// bit 0: it is a point; bits 1 and 2: its kind.
+std::uint64_t label_of(const BatchMark& mark) {
+    return (mark.is_point ? 1U : 0U) | static_cast<std::uint64_t>(mark.kind) << 1;
+}
+
+/// What is no kind makes the bytes differ when they are compared.
+void take_label(BatchMark& mark, unsigned label) {
+    mark.is_point = (label & 1) != 0;
+    const unsigned kind = label >> 1 & 3;
+    if (kind <= static_cast<unsigned>(PointKind::application))
+        mark.kind = static_cast<PointKind>(kind);
+}
+
 UndoExtent undo_of(ByteView entry) {
     UndoExtent undo;
     undo.before.batch = get_u64(entry, 0);
@@ -104,7 +117,7 @@ UndoExtent undo_of(ByteView entry) {
     undo.bytes = get_u64(entry, 24);
     undo.records = get_u64(entry, 32);
     undo.content = *Digest::from(entry.subspan(40, 16));
-    undo.before.is_point = (entry[56] & 1) != 0;
+    take_label(undo.before, entry[56]);
     return undo;
 }
 
@@ -155,7 +168,7 @@ Bytes encode_slot(const JournalHeader& header) {
     out.number(96, static_cast<std::uint64_t>(header.applied.taken_micros));
     out.number(104, header.points_max, 4);
     out.number(108, static_cast<std::uint64_t>(header.mode), 1);
-    out.number(109, (header.restoring ? 1U : 0U) | (header.applied.is_point ? 2U : 0U), 1);
+    out.number(109, (header.restoring ? 1U : 0U) | label_of(header.applied) << 1, 1);
     out.number(110, header.undos.size(), 2);
     out.number(112, header.applied.note.size(), 2);
     std::size_t at = undos_at;
@@ -166,7 +179,7 @@ Bytes encode_slot(const JournalHeader& header) {
         out.number(at + 24, undo.bytes);
         out.number(at + 32, undo.records);
         out.copy(at + 40, undo.content.view());
-        out.number(at + 56, undo.before.is_point ? 1 : 0, 1);
+        out.number(at + 56, label_of(undo.before), 1);
         at += undo_entry_bytes;
     }
     out.copy(slot_note_at, header.applied.note);
@@ -192,7 +205,7 @@ std::optional<JournalHeader> parse_slot(ByteView block) {
     out.applied.taken_micros = static_cast<WallMicros>(get_u64(block, 96));
     out.points_max = get_u32(block, 104);
     out.mode = static_cast<JournalMode>(block[108]);
-    out.applied.is_point = (block[109] & 2) != 0;
+    take_label(out.applied, block[109] >> 1);
     for (std::size_t i = 0; i < undos; ++i)
         out.undos.push_back(
             undo_of(block.subspan(undos_at + i * undo_entry_bytes, undo_entry_bytes)));
@@ -210,7 +223,7 @@ Bytes encode_record_head(const RecordHead& head) {
     Block out;
     out.copy(0, as_bytes(record_magic));
     out.number(8, static_cast<std::uint64_t>(head.kind), 1);
-    out.number(9, head.mark.is_point ? 1 : 0, 1);
+    out.number(9, label_of(head.mark), 1);
     out.number(10, head.entries.size(), 2);
     out.number(12, head.payload_bytes, 4);
     out.copy(16, head.journal.view());
@@ -251,7 +264,7 @@ std::optional<RecordHead> parse_record_head(ByteView block) {
     out.durable = get_u64(block, 56);
     out.content = *Digest::from(block.subspan(64, 16));
     out.records = get_u64(block, 80);
-    out.mark.is_point = (block[9] & 1) != 0;
+    take_label(out.mark, block[9]);
     out.mark.taken_micros = static_cast<WallMicros>(get_u64(block, 88));
     const ByteView text = block.subspan(entries_at, note);
     out.mark.note.assign(text.begin(), text.end());

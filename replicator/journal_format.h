@@ -40,6 +40,7 @@ struct BatchMark {
     bool is_point = false;  ///< with it the disks are what a power cut of the source would leave
     WallMicros taken_micros = 0;
     Bytes note;  ///< the owner's own, at most journal_note_bytes_max; kept for the last batch only
+    PointKind kind = PointKind::crash;  ///< of a point
 
     bool operator==(const BatchMark&) const = default;
 };

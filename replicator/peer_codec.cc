@@ -158,6 +158,7 @@ void write(schema::Commit::Builder out, const Commit& value) {
     out.setGeneration(flat::blob(value.generation.view()));
     out.setIsPoint(value.is_point);
     out.setTakenMicros(value.taken_micros);
+    out.setPointKind(static_cast<std::uint8_t>(value.kind));
 }
 
 Commit read(schema::Commit::Reader in, Checks& checks) {
@@ -169,6 +170,7 @@ Commit read(schema::Commit::Reader in, Checks& checks) {
     out.generation = checks.fixed<Generation>(in.getGeneration(), "generation");
     out.is_point = in.getIsPoint();
     out.taken_micros = in.getTakenMicros();
+    out.kind = checks.number(in.getPointKind(), PointKind::application, "point kind");
     return out;
 }
 

@@ -70,6 +70,7 @@ struct Commit {
     Generation generation;
     bool is_point = false;
     WallMicros taken_micros = 0;
+    PointKind kind = PointKind::crash;
 
     bool operator==(const Commit&) const = default;
 };

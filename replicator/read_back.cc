@@ -57,6 +57,7 @@ Result<> ReadBack::begin_write(const FrameHeader& frame) {
         return gives_up(queue_.differing_bytes());
     changed_.wait(lock,
                   [this] { return queue_.ready_bytes() <= limits_.waiting_bytes_max || stopped_; });
+    if (queue_.differing_bytes() > 0) repaired_in_ = frame.batch;
     queue_.forget(frame.disk, frame.offset, frame.raw_length);
     publish();
     return {};
@@ -74,6 +75,11 @@ void ReadBack::flushed(std::uint64_t batch) {
     publish();
     if (!thread_.joinable() && queue_.ready_bytes() > 0) thread_ = Thread([this] { run(); });
     changed_.notify_all();
+}
+
+bool ReadBack::doubts(std::uint64_t batch) {
+    const std::lock_guard lock(mutex_);
+    return queue_.differing_bytes() > 0 || batch < repaired_in_;
 }
 
 // ---- the thread ----

@@ -53,6 +53,8 @@ class ReadBack {
     void wrote(const FrameHeader& frame, std::shared_ptr<const ExtentHashes> hashes);
     /// Every disk was flushed after the frames of this batch were written.
     void flushed(std::uint64_t batch);
+    /// Something was found to differ that this batch does not repair.
+    [[nodiscard]] bool doubts(std::uint64_t batch);
 
     [[nodiscard]] ReadBackFound facts();
     /// facts() once everything flushed was read. Calls `between` now and then. Blocks. Errors:
@@ -87,6 +89,7 @@ class ReadBack {
     bool stopped_ = false;
     std::uint64_t read_bytes_ = 0;
     std::uint64_t differed_bytes_ = 0;
+    std::uint64_t repaired_in_ = 0;  ///< the last batch that wrote while something differed
     Thread thread_;
 };
 

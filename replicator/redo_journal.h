@@ -38,6 +38,8 @@ struct JournalFrame {
     ByteView data;  ///< empty for zeroes
 };
 
+[[nodiscard]] Error no_such_point(std::uint64_t batch);
+
 class RedoJournal {
   public:
     using Disks = std::vector<BlockDevice*>;
@@ -82,6 +84,8 @@ class RedoJournal {
     /// Takes the disks back to a point; later ones are gone. Open batches are dropped. Errors:
     /// not_found "no_such_point" (nothing was changed), corrupt (likewise), io.
     [[nodiscard]] Result<> restore(std::uint64_t batch);
+    /// There is no way back any more, durably: what the disks held is not what was sent.
+    [[nodiscard]] Result<> give_up_points();
 
   private:
     struct Touched {

@@ -148,18 +148,30 @@ std::vector<BatchMark> RedoJournal::points() const {
     return out;
 }
 
+Error no_such_point(std::uint64_t batch) {
+    return Error(Errc::not_found, "no_such_point",
+                 "the journal has no way back to batch " + std::to_string(batch),
+                 "the disks as they are", "choose one of the points that are listed");
+}
+
 Result<> RedoJournal::restore(std::uint64_t batch) {
     TRY_VOID(usable());
     TRY_VOID(drop_open());
     const std::vector<BatchMark> known = points();
     if (std::ranges::find(known, batch, &BatchMark::batch) == known.end())
-        return Error(Errc::not_found, "no_such_point",
-                     "the journal has no way back to batch " + std::to_string(batch),
-                     "the disks as they are", "choose one of the points that are listed");
+        return no_such_point(batch);
     if (batch == header_.applied.batch) return {};
     for (const UndoExtent& undo : header_.undos)
         if (undo.before.batch >= batch) TRY_VOID(play_undo(undo, false));
     return guarded(restore_now(batch));
+}
+
+Result<> RedoJournal::give_up_points() {
+    TRY_VOID(usable());
+    if (header_.undos.empty() && !header_.applied.is_point) return {};
+    header_.undos.clear();
+    header_.applied.is_point = false;
+    return guarded(store_.store(header_));
 }
 
 Result<> RedoJournal::restore_now(std::uint64_t batch) {

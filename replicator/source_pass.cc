@@ -27,28 +27,14 @@ Result<> check_sizes(SourceJob& job) {
     return {};
 }
 
-/// Reads one extent and sends it. The tracker learns what is sent, exactly.
+/// Reads one extent and sends it.
 Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, const Extent& extent,
                      const AlignedBuffer& buffer, PassFacts& facts) {
     const auto data = buffer.first(extent.length);
     TRY_VOID(job.device(disk).read(extent.offset, data));
     if (DROVER_MUTANT("dirty_cleared_after_read"))
         job.tracker(disk).dirty().clear(extent.offset / block_bytes, blocks_of(data.size()));
-    {
-        const std::lock_guard lock(job.tracker_mutex);
-        job.tracker(disk).observe(extent.offset, data);
-    }
-    TRY(const BatchStream::Sent sent,
-        stream.send(static_cast<std::uint32_t>(disk), extent.offset, data));
-    facts.sent_bytes += sent.payload_bytes;
-    const bool mirrors = job.state.phase(disk) == CopyPhase::mirroring;
-    job.state.add(mirrors ? Counter::bytes_sent_mirror : Counter::bytes_sent_sync,
-                  sent.payload_bytes);
-    job.state.add(Counter::bytes_zero_skipped, sent.zero_bytes);
-    report_progress(job);
-    const std::int64_t wait = job.rate.wait_ms(
-        sent.payload_bytes, job.wishes.desired().limits.rate_bytes_per_s, job.clock.steady_ms());
-    return wait > 0 ? job.wishes.delay(wait, job.serial) : Result<>();
+    return send_read(job, stream, disk, extent.offset, data, facts);
 }
 
 /// Sends what is dirty on one disk. False if interrupted.
@@ -85,20 +71,6 @@ Result<bool> send_disks(SourceJob& job, BatchStream& stream, PassFacts& facts) {
     return true;
 }
 
-/// What an audit says is said once: whoever looks passes it on.
-Result<bool> look(SourceJob& job, QuietWindow& window) {
-    const std::lock_guard lock(job.tracker_mutex);
-    TRY(const QuietWindow::Sight sight, window.look());
-    for (std::size_t i = 0; i < sight.audits.size(); ++i) {
-        const Audit::Verdict verdict = sight.audits[i].verdict;
-        const bool is_lost = verdict == Audit::Verdict::lost;
-        if (is_lost) job.lost_disks |= std::uint32_t{1} << i;
-        if (is_lost || verdict == Audit::Verdict::repaired)
-            job.state.add(Counter::tracker_losses, 1);
-    }
-    return sight.is_quiet;
-}
-
 /// Goes round with the batch open until no write completes during a round. Gives up when the batch
 /// would grow beyond a COMMIT or after rounds_max: then it is committed as it is, and is no point.
 Result<bool> send_until_quiet(SourceJob& job, BatchStream& stream, PassFacts& facts) {
@@ -129,6 +101,37 @@ void end_sweeps(SourceJob& job) {
 }
 
 }  // namespace
+
+Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk, std::uint64_t offset,
+                   ByteView data, PassFacts& facts) {
+    {
+        const std::lock_guard lock(job.tracker_mutex);
+        job.tracker(disk).observe(offset, data);
+    }
+    TRY(const BatchStream::Sent sent, stream.send(static_cast<std::uint32_t>(disk), offset, data));
+    facts.sent_bytes += sent.payload_bytes;
+    const bool mirrors = job.state.phase(disk) == CopyPhase::mirroring;
+    job.state.add(mirrors ? Counter::bytes_sent_mirror : Counter::bytes_sent_sync,
+                  sent.payload_bytes);
+    job.state.add(Counter::bytes_zero_skipped, sent.zero_bytes);
+    report_progress(job);
+    const std::int64_t wait = job.rate.wait_ms(
+        sent.payload_bytes, job.wishes.desired().limits.rate_bytes_per_s, job.clock.steady_ms());
+    return wait > 0 ? job.wishes.delay(wait, job.serial) : Result<>();
+}
+
+Result<bool> look(SourceJob& job, QuietWindow& window) {
+    const std::lock_guard lock(job.tracker_mutex);
+    TRY(const QuietWindow::Sight sight, window.look());
+    for (std::size_t i = 0; i < sight.audits.size(); ++i) {
+        const Audit::Verdict verdict = sight.audits[i].verdict;
+        const bool is_lost = verdict == Audit::Verdict::lost;
+        if (is_lost) job.lost_disks |= std::uint32_t{1} << i;
+        if (is_lost || verdict == Audit::Verdict::repaired)
+            job.state.add(Counter::tracker_losses, 1);
+    }
+    return sight.is_quiet;
+}
 
 Result<bool> refresh_trackers(SourceJob& job) {
     const std::lock_guard lock(job.tracker_mutex);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "replicator/batch_stream.h"
+#include "replicator/quiet_window.h"
 #include "replicator/source_job.h"
 
 namespace drover::replicator {
@@ -19,6 +20,14 @@ struct PassFacts {
 /// Returns with everything it sent acknowledged. Disks must be past comparing. Errors: io (a disk
 /// of the source failed or changed its size), those of the links, whatever the target refuses with.
 [[nodiscard]] Result<PassFacts> run_pass(SourceJob& job, BatchStream& stream);
+
+/// Sends what was read at `offset`; the tracker learns what is sent, exactly. Waits as the rate
+/// limit says.
+[[nodiscard]] Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk,
+                                 std::uint64_t offset, ByteView data, PassFacts& facts);
+
+/// The end of a round of the window. What its audits say is passed on: they say it once.
+[[nodiscard]] Result<bool> look(SourceJob& job, QuietWindow& window);
 
 /// Refreshes and audits the trackers of disks that are past their first sweep. Returns whether
 /// every audit was exact. A lost audit sends its disk back to comparing.

@@ -8,6 +8,7 @@
 #include "replicator/source_connect.h"
 #include "replicator/source_pass.h"
 #include "replicator/source_read_back.h"
+#include "replicator/source_seal.h"
 #include "replicator/source_verify.h"
 #include "replicator/source_walk.h"
 
@@ -57,6 +58,11 @@ class Source final : public SourceReplica {
 
     [[nodiscard]] Result<VerifyDone> verify() override { return job_.wishes.wait_verified(); }
 
+    [[nodiscard]] Result<SealedPoint> seal_point(std::shared_ptr<Freezer> freezer,
+                                                 std::int64_t timeout_ms) override {
+        return job_.wishes.wait_sealed(std::move(freezer), timeout_ms);
+    }
+
     void stop() override { job_.wishes.stop(); }
 
     void forget() override;
@@ -66,6 +72,7 @@ class Source final : public SourceReplica {
     [[nodiscard]] Result<> connect_and_serve();
     [[nodiscard]] Result<> serve(PeerChannel& control, wire::Link& bulk);
     [[nodiscard]] Result<> step(PeerChannel& control, BatchStream& stream);
+    [[nodiscard]] Result<> seal(Freezer& freezer, BatchStream& stream);
     [[nodiscard]] Result<> end_drain(PeerChannel& control, BatchStream& stream,
                                      const PassFacts& facts);
     [[nodiscard]] Result<> ping_if_due(PeerChannel& control);
@@ -144,6 +151,8 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
         if (job_.wishes.verify_wanted()) {
             TRY(VerifyDone done, verify_disks(job_, control));
             job_.wishes.finish_verify(std::move(done));
+        } else if (const auto freezer = job_.wishes.take_seal()) {
+            TRY_VOID(seal(*freezer, stream));
         } else if (job_.wishes.wants_passes()) {
             TRY_VOID(step(control, stream));
             backoff_ms_ = backoff_ms_min;
@@ -171,6 +180,18 @@ Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     const bool is_idle = facts.is_complete && all_tracked(job_) && !job_.wishes.is_hurried();
     if (is_idle) TRY_VOID(walk_if_due(job_, control));
     if (const std::int64_t ms = pause_after(facts); ms > 0) rest(ms);
+    return {};
+}
+
+/// Whoever asked is answered in any case.
+Result<> Source::seal(Freezer& freezer, BatchStream& stream) {
+    const auto outcome = replicator::seal_point(job_, stream, freezer);
+    if (!outcome) {
+        job_.wishes.finish_seal(outcome.error());
+        return outcome.error();
+    }
+    job_.wishes.finish_seal(outcome->refused ? Result<SealedPoint>(*outcome->refused)
+                                             : Result<SealedPoint>(outcome->point));
     return {};
 }
 

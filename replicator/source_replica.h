@@ -9,6 +9,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "replicator/device.h"
+#include "replicator/freezer.h"
 #include "replicator/tracker.h"
 #include "schemas/model.h"
 #include "wire/link.h"
@@ -102,6 +103,12 @@ class SourceReplica {
     /// Under a fence, after drain: SHA-256 of every leaf on both ends, rolled up to a root per
     /// disk.
     [[nodiscard]] virtual Result<VerifyDone> verify() = 0;
+
+    /// A point at this moment, with the filesystems frozen (source_seal.h). The target holds it
+    /// durably when this returns. Blocks for at most `timeout_ms`, and what sealing takes. Errors:
+    /// SealOutcome::refused, cancelled, those of the connection.
+    [[nodiscard]] virtual Result<SealedPoint> seal_point(std::shared_ptr<Freezer> freezer,
+                                                         std::int64_t timeout_ms) = 0;
 
     /// Ends every blocking call with cancelled and the connection; tracking goes on.
     virtual void stop() = 0;

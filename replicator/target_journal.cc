@@ -140,7 +140,8 @@ Result<> TargetJournal::add(const FrameHeader& header, ByteView payload) {
 Result<> TargetJournal::commit(const Commit& batch) {
     const std::lock_guard lock(mutex_);
     if (!journal_) return journal_corrupt("it is not open");
-    TRY_VOID(journal_->commit({batch.batch, batch.is_point, batch.taken_micros, note_of(batch)}));
+    TRY_VOID(journal_->commit(
+        {batch.batch, batch.is_point, batch.taken_micros, note_of(batch), batch.kind}));
     note_state();
     return {};
 }
@@ -151,6 +152,27 @@ Result<> TargetJournal::apply() {
     TRY_VOID(journal_->apply_all());
     note_state();
     return {};
+}
+
+Result<> TargetJournal::restore(std::uint64_t batch) {
+    const std::lock_guard lock(mutex_);
+    if (!journal_) return journal_corrupt("it is not open");
+    const Result<> restored = journal_->restore(batch);
+    note_state();
+    return restored;
+}
+
+Result<> TargetJournal::give_up_points() {
+    const std::lock_guard lock(mutex_);
+    if (!journal_) return {};
+    TRY_VOID(journal_->give_up_points());
+    note_state();
+    return {};
+}
+
+bool TargetJournal::is_open() {
+    const std::lock_guard lock(mutex_);
+    return journal_ != nullptr;
 }
 
 void TargetJournal::note_state() {

@@ -46,6 +46,13 @@ class TargetJournal {
     [[nodiscard]] Result<> add(const FrameHeader& header, ByteView payload);
     [[nodiscard]] Result<> commit(const Commit& batch);
     [[nodiscard]] Result<> apply();
+    /// Takes the disks back to a point; opens nothing. Errors: not_found "no_such_point" (nothing
+    /// was changed), others of RedoJournal::restore(). The checkpoint is then ahead of the disks,
+    /// which begin() notices.
+    [[nodiscard]] Result<> restore(std::uint64_t batch);
+    [[nodiscard]] Result<> give_up_points();
+
+    [[nodiscard]] bool is_open();
 
     /// As of the last step that was completed: these never wait for one that is under way.
     [[nodiscard]] std::uint64_t lag_bytes() const { return lag_bytes_; }

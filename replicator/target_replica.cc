@@ -30,6 +30,7 @@ class Target final : public TargetReplica {
     void update(const Ticket& ticket, bool overwrite_acknowledged) override;
     [[nodiscard]] TargetProgress progress() override;
     [[nodiscard]] Result<> promote() override;
+    [[nodiscard]] Result<> restore_point(std::uint64_t batch) override;
     void forget() override;
 
   private:
@@ -231,6 +232,13 @@ Result<> Target::promote() {
     TRY_VOID(state_->remove_journal());
     state_->close_disks();
     return {};
+}
+
+Result<> Target::restore_point(std::uint64_t batch) {
+    const std::lock_guard admission(admission_mutex_);
+    end_session();
+    TRY_VOID(state_->make_certain());
+    return state_->restore_point(batch);
 }
 
 /// Everything that was acknowledged is on the disks, or they are not given away.

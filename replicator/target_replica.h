@@ -51,6 +51,11 @@ class TargetReplica {
     /// may write them. Idempotent. Errors: io (nothing was released).
     [[nodiscard]] virtual Result<> promote() = 0;
 
+    /// Ends the session and takes the disks back to one of progress().points; later points are
+    /// gone. A source that comes back finds a target that vouches for nothing, and compares
+    /// everything. Blocks. Errors: not_found "no_such_point" (nothing was changed), io.
+    [[nodiscard]] virtual Result<> restore_point(std::uint64_t batch) = 0;
+
     /// Ends the session and removes the checkpoint; data stays.
     virtual void forget() = 0;
 };

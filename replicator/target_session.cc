@@ -160,6 +160,7 @@ Result<> TargetSession::answer_commit(const Commit& commit) {
     if (is_early) TRY_VOID(acknowledge(commit.batch));
     TRY_VOID(state_.apply_committed(commit));
     if (read_back_) read_back_->flushed(commit.batch);
+    if (read_back_ && read_back_->doubts(commit.batch)) TRY_VOID(state_.give_up_points());
     return is_early ? Result<>() : acknowledge(commit.batch);
 }
 
@@ -173,8 +174,12 @@ Result<> TargetSession::acknowledge(std::uint64_t batch) {
 
 Result<> TargetSession::answer_read_back(const ReadBackWanted& question) {
     if (!read_back_) return protocol_error("asked for what it did not offer to hear");
-    if (!question.finish) return send(read_back_->facts());
-    TRY(ReadBackFound found, read_back_->finish([this] { return say_working(); }));
+    ReadBackFound found = read_back_->facts();
+    if (question.finish) {
+        TRY(found, read_back_->finish([this] { return say_working(); }));
+    }
+    // Nobody knows which of the points the wrong bytes are in.
+    if (!found.differing.empty()) TRY_VOID(state_.give_up_points());
     return send(std::move(found));
 }
 

@@ -227,6 +227,20 @@ Result<> TargetState::apply_committed(const Commit& batch) {
     return record(batch);
 }
 
+Result<> TargetState::restore_point(std::uint64_t batch) {
+    // Opened anew it would know of no points after an earlier restore.
+    if (journal_ && !journal_->is_open()) TRY_VOID(settle());
+    const bool is_known =
+        !disks_.empty() && std::ranges::count(points(), batch, &BatchMark::batch) > 0;
+    if (!is_known) return no_such_point(batch);
+    TRY_VOID(journal_->restore(batch));
+    return replace(without_knowledge(checkpoint()));
+}
+
+Result<> TargetState::give_up_points() {
+    return journal_ ? journal_->give_up_points() : Result<>();
+}
+
 Result<> TargetState::remove_journal() {
     return journal_ ? journal_->remove() : Result<>();
 }

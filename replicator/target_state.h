@@ -47,6 +47,13 @@ class TargetState {
     /// With a journal, commit() leaves this to be done: the disks and the checkpoint follow.
     [[nodiscard]] Result<> apply_committed(const Commit& batch);
 
+    /// Takes the disks back to a point of the journal; from then on nobody vouches for what they
+    /// hold, and the next source compares everything. Only while no session runs. Errors: not_found
+    /// "no_such_point" (nothing was changed), and as of replace() and of TargetJournal::begin().
+    [[nodiscard]] Result<> restore_point(std::uint64_t batch);
+    /// The disks were found to hold other bytes than were sent: no point is offered any more.
+    [[nodiscard]] Result<> give_up_points();
+
     /// After a replace() that failed: what the file holds is made durable and current. Else
     /// nothing.
     [[nodiscard]] Result<> make_certain();

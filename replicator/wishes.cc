@@ -1,5 +1,7 @@
 #include "replicator/wishes.h"
 
+#include <utility>
+
 namespace drover::replicator {
 namespace {
 
@@ -13,6 +15,14 @@ Error already_running() {
 }
 
 }  // namespace
+
+Error points_not_possible(std::string why) {
+    return Error(
+        Errc::unavailable, "points_not_possible", std::move(why),
+        "everything that was copied; nothing was frozen",
+        "see drover job show: a point needs a copy in sync, the eBPF tracker, and a target "
+        "with a journal");
+}
 
 // ---- for other threads ----
 
@@ -87,6 +97,27 @@ Result<VerifyDone> Wishes::wait_verified() {
     std::unique_lock lock(mutex_);
     if (verify_.wanted) return already_running();
     return wait_for(lock, verify_);
+}
+
+Result<SealedPoint> Wishes::wait_sealed(std::shared_ptr<Freezer> freezer, std::int64_t timeout_ms) {
+    std::unique_lock lock(mutex_);
+    if (seal_.wanted) return already_running();
+    if (stopped_) return cancelled();
+    seal_.wanted = true;
+    freezer_ = std::move(freezer);
+    ++version_;
+    changed_.notify_all();
+    changed_.wait_for(lock, timeout_ms, [&] { return stopped_ || !freezer_; });
+    // What has begun ends by itself, and soon.
+    if (!freezer_) changed_.wait(lock, [&] { return seal_.answer.has_value(); });
+    freezer_.reset();
+    seal_.wanted = false;
+    if (!seal_.answer)
+        return stopped_ ? cancelled()
+                        : points_not_possible("the source is not in touch with its target");
+    Result<SealedPoint> answer = std::move(*seal_.answer);
+    seal_.answer.reset();
+    return answer;
 }
 
 // ---- for the replica's thread ----
@@ -177,6 +208,17 @@ void Wishes::fail_requests(const Error& error) {
 void Wishes::finish_verify(Result<VerifyDone> done) {
     const std::lock_guard lock(mutex_);
     if (verify_.wanted) verify_.answer = std::move(done);
+    changed_.notify_all();
+}
+
+std::shared_ptr<Freezer> Wishes::take_seal() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(freezer_, nullptr);
+}
+
+void Wishes::finish_seal(Result<SealedPoint> done) {
+    const std::lock_guard lock(mutex_);
+    seal_.answer = std::move(done);
     changed_.notify_all();
 }
 

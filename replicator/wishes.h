@@ -4,9 +4,11 @@
 
 #include "base/result.h"
 #include "base/threads.h"
+#include "replicator/freezer.h"
 #include "schemas/model.h"
 #include "wire/link.h"
 
+#include <memory>
 #include <optional>
 
 namespace drover::replicator {
@@ -34,6 +36,10 @@ class Wishes {
     /// `sent_before`: payload bytes sent when the drain was asked for.
     [[nodiscard]] Result<DrainDone> wait_drained(std::uint64_t sent_before);
     [[nodiscard]] Result<VerifyDone> wait_verified();
+    /// Waits at most `timeout_ms` for it to begin. The freezer is shared with the replica's thread,
+    /// which may still be thawing when the caller was stopped.
+    [[nodiscard]] Result<SealedPoint> wait_sealed(std::shared_ptr<Freezer> freezer,
+                                                  std::int64_t timeout_ms);
 
     // ---- for the replica's thread ----
 
@@ -70,6 +76,9 @@ class Wishes {
     /// The reason why neither a drain nor a verification that is waited for can succeed.
     void fail_requests(const Error& error);
     void finish_verify(Result<VerifyDone> done);
+    /// The freezer of a point that is asked for, once: from here on it has begun. Null: none is.
+    [[nodiscard]] std::shared_ptr<Freezer> take_seal();
+    void finish_seal(Result<SealedPoint> done);
     /// Sleeps; returns early, and true, when something was wanted anew since the last pause.
     bool pause(std::int64_t ms);
     /// Sleeps; returns early only for stop() or a new serial. Errors: cancelled.
@@ -96,6 +105,8 @@ class Wishes {
     Request<DrainDone> drain_;
     std::uint64_t sent_before_drain_ = 0;
     Request<VerifyDone> verify_;
+    Request<SealedPoint> seal_;
+    std::shared_ptr<Freezer> freezer_;  ///< until the request has begun
     int settling_ = 0;
     std::uint64_t passes_begun_ = 0;
     std::uint64_t pass_measured_ = 0;  ///< number of the last pass that measured

@@ -319,7 +319,18 @@ struct Progress {
   bytesDiffered @16 :UInt64;     # of those, and sent again; 0 on good hardware
   walkRounds @17 :UInt64;        # complete rounds of the comparison while in sync
   walkAlarms @18 :UInt64;        # ranges that differed unexplained; must stay 0
+  journalLagBytes @19 :UInt64;   # target only: durable there, not on its disks yet
+  points @20 :List(PointMark);   # target only: <= 64, oldest first
 }
+
+struct PointMark {
+  # A state of all disks that the target can be taken back to.
+  batch @0 :UInt64;
+  takenMicros @1 :Int64;
+  kind @2 :PointKind;
+}
+
+enum PointKind { crash @0; filesystem @1; application @2; }
 
 # ---- after a restore ----
 

@@ -294,6 +294,13 @@ void write(schema::Progress::Builder out, const Progress& value) {
     out.setBytesDiffered(value.bytes_differed);
     out.setWalkRounds(value.walk_rounds);
     out.setWalkAlarms(value.walk_alarms);
+    out.setJournalLagBytes(value.journal_lag_bytes);
+    auto points = out.initPoints(count(value.points, points_max));
+    for (unsigned i = 0; i < points.size(); ++i) {
+        points[i].setBatch(value.points[i].batch);
+        points[i].setTakenMicros(value.points[i].taken_micros);
+        points[i].setKind(wire_enum<schema::PointKind>(value.points[i].kind));
+    }
 }
 
 Progress read(schema::Progress::Reader in, Checks& checks) {
@@ -321,6 +328,12 @@ Progress read(schema::Progress::Reader in, Checks& checks) {
     value.bytes_differed = in.getBytesDiffered();
     value.walk_rounds = in.getWalkRounds();
     value.walk_alarms = in.getWalkAlarms();
+    value.journal_lag_bytes = in.getJournalLagBytes();
+    value.points = checks.list(
+        in.getPoints(), points_max, "progress points", [&](schema::PointMark::Reader point) {
+            return PointMark{point.getBatch(), point.getTakenMicros(),
+                             checks.number(point.getKind(), PointKind::application, "point kind")};
+        });
     return value;
 }
 

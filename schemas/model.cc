@@ -1,8 +1,8 @@
 #include "schemas/model.h"
 
-#include <algorithm>
-
 #include "base/assert.h"
+
+#include <algorithm>
 
 namespace drover {
 namespace {
@@ -157,6 +157,18 @@ std::string_view name_of(DataState state) {
             return "paused";
         case DataState::disconnected:
             return "disconnected";
+    }
+    DROVER_UNREACHABLE();
+}
+
+std::string_view name_of(PointKind kind) {
+    switch (kind) {
+        case PointKind::crash:
+            return "crash-consistent";
+        case PointKind::filesystem:
+            return "filesystem-consistent";
+        case PointKind::application:
+            return "application-consistent";
     }
     DROVER_UNREACHABLE();
 }

@@ -66,6 +66,7 @@ struct Commit {
   generation @4 :Data;               # 16 bytes; the checkpoint takes it over
   isPoint @5 :Bool;                  # with it the disks are what a power cut of the source would leave
   takenMicros @6 :Int64;             # wall clock of the source when it saw that; 0 if it is no point
+  pointKind @7 :UInt8;               # PointKind of agent.capnp; 0 if it is no point
 }
 
 struct RangeQuestion {

@@ -148,6 +148,23 @@ struct DiskProgress {
     bool operator==(const DiskProgress&) const = default;
 };
 
+/// What a state of all disks of a job is worth: what a power cut would have left; with the
+/// filesystems at rest; with the applications at rest too, by their hooks.
+enum class PointKind : std::uint8_t { crash = 0, filesystem = 1, application = 2 };
+
+[[nodiscard]] std::string_view name_of(PointKind kind);  ///< "crash-consistent", …
+
+/// A state of all disks of a job that its target can be taken back to.
+struct PointMark {
+    std::uint64_t batch = 0;  ///< names it
+    WallMicros taken_micros = 0;
+    PointKind kind = PointKind::crash;
+
+    bool operator==(const PointMark&) const = default;
+};
+
+constexpr std::size_t points_max = 64;
+
 struct Progress {
     JobId job;
     Side side = Side::source;
@@ -163,11 +180,13 @@ struct Progress {
     std::uint64_t rate_bytes_per_s = 0;                ///< over the last second or so
     std::uint64_t bytes_written_since_activation = 0;  ///< target only
     std::string detail;                                ///< last error in words, empty when well
-    std::uint64_t bytes_unverified = 0;  ///< durable on the target, not read back there yet
-    std::uint64_t bytes_read_back = 0;   ///< by the target, of what it wrote
-    std::uint64_t bytes_differed = 0;    ///< of those, and sent again; stays 0 on good hardware
-    std::uint64_t walk_rounds = 0;       ///< complete rounds of the comparison while in sync
-    std::uint64_t walk_alarms = 0;       ///< ranges that differed unexplained; must stay 0
+    std::uint64_t bytes_unverified = 0;   ///< durable on the target, not read back there yet
+    std::uint64_t bytes_read_back = 0;    ///< by the target, of what it wrote
+    std::uint64_t bytes_differed = 0;     ///< of those, and sent again; stays 0 on good hardware
+    std::uint64_t walk_rounds = 0;        ///< complete rounds of the comparison while in sync
+    std::uint64_t walk_alarms = 0;        ///< ranges that differed unexplained; must stay 0
+    std::uint64_t journal_lag_bytes = 0;  ///< target only: durable there, not on its disks yet
+    std::vector<PointMark> points;        ///< target only: the way back, oldest first
 
     bool operator==(const Progress&) const = default;
 };

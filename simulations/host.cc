@@ -79,6 +79,11 @@ class SimulatedHost final : public agent::HostOps {
     [[nodiscard]] Result<Hash> check_hook(const std::string& name) override;
     [[nodiscard]] Result<> run_hook(const HookRun& run) override;
 
+    /// Nobody here seals points.
+    [[nodiscard]] std::shared_ptr<replicator::Freezer> freezer(const agent::FreezePlan&) override {
+        return nullptr;
+    }
+
     [[nodiscard]] Result<std::optional<std::uint64_t>> bytes_written(
         const std::string& path) override;
     [[nodiscard]] Result<std::uint64_t> write_mark(const std::string& path) override;

@@ -22,6 +22,9 @@ mib_per_s = 0
 [journal]
 directory = "/var/lib/drover-journal"
 size_mib = 64
+[freeze]
+hooks = "/etc/drover/fsfreeze-hook.d"
+limit_s = 3
 [hooks]
 stop-app = "/etc/drover/hooks/stop-app"
 [hook_limits]
@@ -51,6 +54,8 @@ TEST_CASE("config: every documented key is read") {
     CHECK(config->walk_mib_per_s == 0);
     CHECK(config->journal_directory == "/var/lib/drover-journal");
     CHECK(config->journal_mib == 64);
+    CHECK(config->freeze_hooks == "/etc/drover/fsfreeze-hook.d");
+    CHECK(config->freeze_limit_s == 3);
     CHECK(config->hooks.at("stop-app") == "/etc/drover/hooks/stop-app");
     CHECK(config->hook_timeout_s == 30);
 }

@@ -33,6 +33,7 @@ class FakeHost final : public HostOps {
     std::map<std::string, FakeDisk> disks;
     std::map<std::string, std::vector<std::string>> guards;  ///< by GuardName::text()
     std::vector<std::string> hooks_run;
+    std::vector<FreezePlan> freeze_plans;
     std::set<std::string> failing;  ///< acts that fail until removed, or hooks by name
     std::string fail_once;          ///< the act that fails the next time
     bool hooks_mount = true;        ///< post_release and post_activate mount the disks
@@ -141,6 +142,11 @@ class FakeHost final : public HostOps {
         for (const std::string& disk : run.disks)
             if (starts && hooks_mount) disks[disk].mounted = true;
         return {};
+    }
+
+    std::shared_ptr<replicator::Freezer> freezer(const FreezePlan& plan) override {
+        freeze_plans.push_back(plan);
+        return nullptr;
     }
 
     Result<std::optional<std::uint64_t>> bytes_written(const std::string& path) override {

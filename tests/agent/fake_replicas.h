@@ -23,6 +23,8 @@ struct ReplicaWorld {
     int sources_forgotten = 0;
     int targets_opened = 0;
     int promotions = 0;
+    std::vector<replicator::BatchMark> points;  ///< that the target's journal has
+    std::vector<std::uint64_t> restored;        ///< points the target was taken back to
     int updates = 0;
     ReplicateMode mode = ReplicateMode::transfer;
     replicator::SourceObserver* observer = nullptr;
@@ -60,6 +62,11 @@ class FakeSource final : public replicator::SourceReplica {
 
     Result<VerifyDone> verify() override { return VerifyDone{}; }
 
+    Result<replicator::SealedPoint> seal_point(std::shared_ptr<replicator::Freezer>,
+                                               std::int64_t) override {
+        return replicator::SealedPoint{7, 1700, PointKind::application, 35};
+    }
+
     void stop() override { ++world_.sources_stopped; }
 
     void forget() override { ++world_.sources_forgotten; }
@@ -79,11 +86,20 @@ class FakeTarget final : public replicator::TargetReplica {
 
     void update(const Ticket&, bool) override { ++world_.updates; }
 
-    replicator::TargetProgress progress() override { return {}; }
+    replicator::TargetProgress progress() override {
+        replicator::TargetProgress progress;
+        progress.points = world_.points;
+        return progress;
+    }
 
     Result<> promote() override {
         if (world_.promote_error) return *world_.promote_error;
         ++world_.promotions;
+        return {};
+    }
+
+    Result<> restore_point(std::uint64_t batch) override {
+        world_.restored.push_back(batch);
         return {};
     }
 

@@ -242,6 +242,22 @@ TEST_CASE("control: an outcome survives its way over the local socket") {
     CHECK(decode_outcome("what?\n").error().code() == Errc::invalid);
 }
 
+TEST_CASE("control: an order to go back to a point survives its way") {
+    const PointOrder order{"move-web", 4711, "Jo Doe"};
+    CHECK(decode_point_order(encode_point_order(order)) == order);
+    for (const char* bad : {"", "move-web", "move-web 7", "move-web seven root", "move-web -1"})
+        CHECK_FALSE(decode_point_order(bad));
+}
+
+TEST_CASE("control: a sealed point survives its way, as does the reason why there is none") {
+    const replicator::SealedPoint point{4711, 1'700'000'000'000'000, PointKind::application, 35};
+    CHECK(*decode_sealed(encode_sealed(point)) == point);
+    const Error error(Errc::unavailable, "points_not_possible", "no journal", "all", "look");
+    CHECK(decode_sealed(encode_sealed(error)).error() == error);
+    for (const char* bad : {"", "ok\n", "sealed\n", "sealed 1 2 9 4\n", "sealed 1 2 x 4\n"})
+        CHECK(decode_sealed(bad).error().code() == Errc::invalid);
+}
+
 TEST_CASE("control: an order to break a fence survives its way, with and without a token") {
     FenceOrder order{"move-web", std::nullopt, "Jo Doe"};
     CHECK(decode_order(encode_order(order)) == order);

@@ -401,5 +401,54 @@ TEST_CASE("target: a job that is over leaves no journal behind, whoever had open
     CHECK(std::filesystem::is_empty(directory));
 }
 
+Result<> go_back(World& w, const std::string& name, std::uint64_t point) {
+    Result<> outcome;
+    w.process->executor->restore_point({name, point, "root"},
+                                       [&](const Result<>& result) { outcome = result; });
+    w.settle();
+    return outcome;
+}
+
+TEST_CASE("target: only a paused job's disks go back to a point, and the job hears of it") {
+    Target w;
+    const auto effect = w.replicate(40, Side::target);
+    const auto busy = go_back(w, effect.job_name, 7);
+    REQUIRE_FALSE(busy);
+    CHECK(busy.error().id() == "job_not_paused");
+    CHECK(w.replica_world.restored.empty());
+    w.want(w.replicate(40, Side::target, ReplicateMode::track_only));
+    w.settle();
+    const auto unknown = go_back(w, "another", 7);
+    REQUIRE_FALSE(unknown);
+    CHECK(unknown.error().id() == "no_such_target");
+    CHECK(w.replica_world.restored.empty());
+
+    REQUIRE(go_back(w, effect.job_name, 7));
+    CHECK(w.replica_world.restored == std::vector<std::uint64_t>{7});
+    const auto told = w.last<GenerationGone>();
+    CHECK(told.cause.find("root") == 0);
+    CHECK(told.cause.find("point 7") != std::string::npos);
+}
+
+TEST_CASE("target: its points are told, and that there are none any more") {
+    Target w;
+    w.process->executor->tick();
+    w.settle();
+    CHECK(w.process->output.progresses.empty());
+    w.replica_world.points = {{7, true, 1700, {}, PointKind::filesystem}};
+    w.process->executor->tick();
+    w.settle();
+    REQUIRE(w.process->output.progresses.size() == 1);
+    CHECK(w.process->output.progresses.back().points ==
+          std::vector<PointMark>{{7, 1700, PointKind::filesystem}});
+    w.replica_world.points.clear();
+    w.process->executor->tick();
+    w.settle();
+    w.process->executor->tick();
+    w.settle();
+    REQUIRE(w.process->output.progresses.size() == 2);
+    CHECK(w.process->output.progresses.back().points.empty());
+}
+
 }  // namespace
 }  // namespace drover::agent

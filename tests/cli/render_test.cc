@@ -99,6 +99,18 @@ TEST_CASE("render: job history is one line a fact, its plain members as key=valu
         "11   T2    SourceFenced  -      agent:old     token=5e tracker_seq=99\n");
 }
 
+TEST_CASE("render: job points has one line a point, or says why there is none") {
+    CHECK(render_points(json(
+              R"({"job":"web-01","items":[{"point":7,"taken_at":"T1","kind":"crash-consistent"},
+                           {"point":12,"taken_at":"T2","kind":"application-consistent"}],
+                  "journal_lag_bytes":4096,"as_of":"T3"})")) ==
+          "POINT  TAKEN  KIND\n"
+          "7      T1     crash-consistent\n"
+          "12     T2     application-consistent\n"
+          "as of T3, 4.0 KiB not on the disks yet\n");
+    CHECK(render_points(json(R"({"job":"web-01","items":[]})")).find("no points") == 0);
+}
+
 TEST_CASE("render: job why gives every refusal with its next step") {
     CHECK(render_why(json(
               R"({"job":"web-01","phase":"syncing",

@@ -202,6 +202,20 @@ TEST_CASE("redo journal: what is no point cannot be gone back to, and nothing is
     CHECK(play.go_on().empty());
 }
 
+TEST_CASE("redo journal: points that were given up stay so, and later ones are made") {
+    RedoPlay play(11);
+    for (int i = 0; i < 4; ++i) batch(play);
+    REQUIRE(ok(play.journal->give_up_points()));
+    CHECK(play.journal->points().empty());
+    REQUIRE(play.reopen());
+    CHECK(play.journal->points().empty());
+    const auto before = play.disks();
+    CHECK(play.journal->restore(4).error().id() == "no_such_point");
+    CHECK(play.disks() == before);
+    batch(play);
+    CHECK(batches(play.journal->points()) == std::vector<std::uint64_t>{6});
+}
+
 TEST_CASE("redo journal: a damaged undo record is found before anything is restored") {
     RedoPlay play(11);
     for (int i = 0; i < 6; ++i) batch(play);

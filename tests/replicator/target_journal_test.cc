@@ -301,6 +301,74 @@ TEST_CASE("target journal: disks that were written in place need none to be give
     CHECK(lab.differing_bytes() == 0);
 }
 
+std::vector<Bytes> contents(std::vector<std::unique_ptr<MemoryDevice>>& disks) {
+    std::vector<Bytes> out;
+    for (const auto& disk : disks) {
+        Bytes bytes(disk->facts().size_bytes);
+        REQUIRE(ok(disk->read(0, bytes)));
+        out.push_back(std::move(bytes));
+    }
+    return out;
+}
+
+TEST_CASE(
+    "target journal: disks go back to a point, older points stay, and a source compares all") {
+    JournalLab lab({4 * mib, 2 * mib});
+    lab.begin();
+    std::vector<std::uint64_t> batches;
+    std::vector<std::vector<Bytes>> images;
+    for (std::uint64_t seed = 1; seed < 4; ++seed) {
+        lab.write_some(seed);
+        lab.drain_and_compare();
+        batches.push_back(lab.points().back().batch);
+        images.push_back(contents(lab.target_disks));
+    }
+    lab.kill_source();
+    REQUIRE(ok(lab.target->restore_point(batches[1])));
+    CHECK(contents(lab.target_disks) == images[1]);
+    CHECK(lab.points().back().batch == batches[1]);
+    CHECK(lab.stored().state == CheckpointState::invalid);
+    REQUIRE(ok(lab.target->restore_point(batches[0])));
+    CHECK(contents(lab.target_disks) == images[0]);
+
+    const auto later = lab.target->restore_point(batches[2]);
+    REQUIRE_FALSE(later);
+    CHECK(later.error().id() == "no_such_point");
+    CHECK(contents(lab.target_disks) == images[0]);
+
+    lab.start_source();
+    lab.drain_and_compare();
+}
+
+TEST_CASE("target journal: a crash after the disks went back leaves a target that is compared") {
+    JournalLab lab({2 * mib});
+    lab.begin();
+    lab.write_some(1);
+    lab.drain_and_compare();
+    const std::uint64_t first = lab.points().back().batch;
+    const auto image = contents(lab.target_disks);
+    lab.write_some(2);
+    lab.drain_and_compare();
+    lab.kill_source();
+    const Checkpoint before = lab.stored();
+    REQUIRE(ok(lab.target->restore_point(first)));
+    lab.kill_target();
+    REQUIRE(ok(write_checkpoint(lab.directory.path() / "target", before)));
+    lab.start_target();
+    CHECK(contents(lab.target_disks) == image);
+    lab.start_source();
+    lab.drain_and_compare();
+}
+
+TEST_CASE("target journal: a target without a journal has no point to go back to") {
+    Lab lab({mib});
+    lab.mirror();
+    const auto restored = lab.target->restore_point(1);
+    REQUIRE_FALSE(restored);
+    CHECK(restored.error().id() == "no_such_point");
+    REQUIRE(ok(lab.source->drain({})));
+}
+
 TEST_CASE("target journal: a job that is over leaves no journal behind") {
     JournalLab lab({mib});
     lab.begin();

@@ -183,6 +183,8 @@ inline Progress progress() {
     progress.bytes_differed = 12;
     progress.walk_rounds = 13;
     progress.walk_alarms = 14;
+    progress.journal_lag_bytes = 15;
+    progress.points = {{16, 17, PointKind::crash}, {18, 19, PointKind::application}};
     return progress;
 }
 
