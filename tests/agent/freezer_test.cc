@@ -50,13 +50,14 @@ std::int64_t ms_since(Clock::time_point began) {
 /// Writes and syncs a file in a process of its own. It ends when the filesystem lets it.
 class Writer {
   public:
-    explicit Writer(const std::string& directory) {
+    explicit Writer(std::string directory)
+        : directory_(std::move(directory)) {
         int ends[2] = {-1, -1};
         REQUIRE(::pipe(ends) == 0);
         process_ = ::fork();
         if (process_ == 0) {
             const int file =
-                ::open((directory + "/written").c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
+                ::open((directory_ + "/written").c_str(), O_CREAT | O_WRONLY | O_TRUNC, 0600);
             const bool good = file >= 0 && ::write(file, "x", 1) == 1 && ::fsync(file) == 0;
             ::_exit(good ? 0 : 1);
         }
@@ -64,7 +65,9 @@ class Writer {
         done_ = ends[0];
     }
 
+    /// A test that failed may have left it waiting for ever.
     ~Writer() {
+        if (!ends_within(0)) thaw(directory_);
         ::close(done_);
         int status = 0;
         ::waitpid(process_, &status, 0);
@@ -78,6 +81,12 @@ class Writer {
     }
 
   private:
+    static void thaw(const std::string& directory) {
+        const Fd mount(::open(directory.c_str(), O_RDONLY | O_DIRECTORY));
+        ::ioctl(mount.get(), FITHAW, 0);
+    }
+
+    const std::string directory_;
     pid_t process_ = -1;
     int done_ = -1;
 };
