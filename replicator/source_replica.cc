@@ -122,6 +122,8 @@ void Source::note_failure(const Error& error) {
 }
 
 Result<> Source::connect_and_serve() {
+    // Rather than connect again and again to say the same.
+    TRY_VOID(check_sizes(job_));
     TRY(PeerLinks links, job_.config.dial());
     const Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
@@ -156,6 +158,8 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
 
 Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     const bool drains = job_.wishes.drain_wanted();
+    // Before a comparison too, which a resized disk has to begin anew.
+    TRY_VOID(check_sizes(job_));
     enter_by_phases();
     TRY(const bool compared, compare_disks(job_, control, stream));
     if (!compared) return {};
