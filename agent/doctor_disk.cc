@@ -98,8 +98,9 @@ Check check_accounting(const DiskView& disk, const std::string& tracker) {
     if (disk.accounting_on) return {"iostats", Health::ok, "the kernel counts its sectors", {}, {}};
     const std::string repair = "echo 1 > /sys/block/" + disk.kernel_name + "/queue/iostats";
     if (tracker != "ebpf")
-        return {"iostats", Health::failed, "queue/iostats is 0",
-                "a write behind a fence of this disk would not be noticed",
+        return {"iostats", Health::warning, "queue/iostats is 0",
+                "the agent switches it on at the fence: that nothing writes there is proved by it. "
+                "After a reboot of a fenced source, writes are noticed only from then on",
                 repair + ", and see to it that it stays so after a reboot"};
     return {"iostats", Health::warning, "queue/iostats is 0",
             "the agent switches it on: the audit of the tracker needs it. Switched off while a job "
