@@ -122,8 +122,6 @@ void Source::note_failure(const Error& error) {
 }
 
 Result<> Source::connect_and_serve() {
-    // Rather than connect again and again to say the same.
-    TRY_VOID(check_sizes(job_));
     TRY(PeerLinks links, job_.config.dial());
     const Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
