@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -19,6 +20,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::size_t proc_bytes_max = 16U << 20;
+constexpr int stack_depth_max = 16;
 
 fs::path sysfs_of(dev_t device) {
     return "/sys/dev/block/" + std::to_string(major(device)) + ":" + std::to_string(minor(device));
@@ -110,8 +112,7 @@ bool is_the_disk(const DiskNodes& disk, const struct stat& file) {
 }
 
 void add_disks_below(dev_t device, std::set<dev_t>& found, int depth) {
-    constexpr int depth_max = 16;
-    if (depth > depth_max) return;
+    if (depth > stack_depth_max) return;
     const std::string partition = sysfs_text(device, "partition");
     if (!partition.empty()) {
         auto parent = read_text(sysfs_of(device) / ".." / "dev", 64);
@@ -123,6 +124,48 @@ void add_disks_below(dev_t device, std::set<dev_t>& found, int depth) {
     for (const std::string& slave : slaves) {
         auto number = read_text(sysfs_of(device) / "slaves" / slave / "dev", 64);
         if (number) add_disks_below(device_from_text(*number), found, depth + 1);
+    }
+}
+
+std::string kernel_name(dev_t device) {
+    std::error_code failed;
+    return fs::canonical(sysfs_of(device), failed).filename().native();
+}
+
+/// dm/uuid begins with who made the volume.
+std::string kind_of_volume(dev_t device) {
+    if (!sysfs_text(device, "md/level").empty()) return "md array";
+    const std::string uuid = sysfs_text(device, "dm/uuid");
+    if (uuid.starts_with("LVM-")) return "LVM volume";
+    if (uuid.starts_with("CRYPT-")) return "LUKS volume";
+    if (uuid.starts_with("mpath-")) return "multipath device";
+    if (!sysfs_text(device, "dm/name").empty()) return "device-mapper device";
+    return "device";
+}
+
+StackedDevice stacked_device(dev_t device) {
+    StackedDevice out;
+    out.name = sysfs_text(device, "dm/name");
+    if (out.name.empty()) out.name = kernel_name(device);
+    out.kind = kind_of_volume(device);
+    for (const dev_t below : disks_below(device)) out.disks.push_back(kernel_name(below));
+    return out;
+}
+
+void add_devices_above(dev_t device, std::map<dev_t, StackedDevice>& found, int depth) {
+    if (depth > stack_depth_max) return;
+    for (const std::string& holder : names_in(sysfs_of(device) / "holders")) {
+        auto text = read_text(sysfs_of(device) / "holders" / holder / "dev", 64);
+        const dev_t above = text ? device_from_text(*text) : 0;
+        if (above == 0 || found.contains(above)) continue;
+        found.emplace(above, stacked_device(above));
+        add_devices_above(above, found, depth + 1);
+        // What lies on a partition of an md array is held by the partition.
+        for (const std::string& name : names_in(sysfs_of(above))) {
+            auto part = read_text(sysfs_of(above) / name / "dev", 64);
+            if (part && !sysfs_text(device_from_text(*part), "partition").empty())
+                add_devices_above(device_from_text(*part), found, depth + 1);
+        }
     }
 }
 
@@ -288,6 +331,14 @@ std::vector<dev_t> disks_below(dev_t device) {
     std::set<dev_t> found;
     add_disks_below(device, found, 0);
     return {found.begin(), found.end()};
+}
+
+std::vector<StackedDevice> devices_above(const DiskNodes& disk) {
+    std::map<dev_t, StackedDevice> found;
+    for (const BlockNode& node : disk.nodes) add_devices_above(node.device, found, 0);
+    std::vector<StackedDevice> out;
+    for (auto& [device, above] : found) out.push_back(std::move(above));
+    return out;
 }
 
 }  // namespace drover::agent

@@ -59,6 +59,15 @@ struct Mount {
 /// The whole disks below `device`, through partitions, LVM, md and dm.
 [[nodiscard]] std::vector<dev_t> disks_below(dev_t device);
 
+/// A volume that lies on a disk or a partition of it, directly or through others.
+struct StackedDevice {
+    std::string name;                ///< as people know it: "vg0-data", "md127"
+    std::string kind;                ///< "LVM volume", "LUKS volume", "md array", ...
+    std::vector<std::string> disks;  ///< kernel names of all whole disks below it
+};
+
+[[nodiscard]] std::vector<StackedDevice> devices_above(const DiskNodes& disk);
+
 /// First line of a sysfs file, empty if it cannot be read.
 [[nodiscard]] std::string sysfs_text(dev_t device, std::string_view file);
 

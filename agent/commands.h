@@ -35,6 +35,12 @@ struct ReleaseArguments {
     std::string format = "text";
 };
 
+struct DoctorArguments {
+    std::filesystem::path config;
+    std::vector<std::string> disks;
+    std::string format = "text";
+};
+
 struct SealPointArguments {
     std::filesystem::path config;
     std::string job;
@@ -54,6 +60,8 @@ int enroll_command(const EnrollArguments& arguments);
 int expose_command(const ExposeArguments& arguments);
 int unexpose_command(const ExposeArguments& arguments);
 int status_command(const std::filesystem::path& config, const std::string& format);
+/// What works on this host and why not; changes nothing.
+int doctor_command(const DoctorArguments& arguments);
 int anchors_command(const std::filesystem::path& config);
 int release_command(const ReleaseArguments& arguments);
 int fence_remove_command(const std::filesystem::path& config, const std::string& token,

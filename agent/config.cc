@@ -216,7 +216,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     config.name = reader.text(root, "name");
     if (!valid_name(config.name))
         reader.complain(root.get("name"), "\"name\" must be 1 to 63 characters of [a-z0-9-]");
-    config.state = reader.text(root, "state", "/var/lib/drover-agent");
+    config.state = reader.text(root, "state", default_state_directory);
     if (!config.state.is_absolute())
         reader.complain(root.get("state"), "\"state\" must be an absolute path");
     read_server(reader, root, config);

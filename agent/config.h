@@ -21,6 +21,8 @@ struct ListenConfig {
     std::uint16_t bulk_port = 6326;
 };
 
+inline constexpr const char* default_state_directory = "/var/lib/drover-agent";
+
 struct Config {
     std::string name;
     std::string server_host;

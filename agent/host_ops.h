@@ -130,7 +130,7 @@ class HostOps {
         const std::string& path) = 0;
 
     /// Changes whenever a write or discard of the disk completes, and only then, as long as the
-    /// host stays up: the kernel's sector counters, or an image file's time of modification.
+    /// host stays up: the kernel's sector counters (switched on if off), or an image file's time.
     [[nodiscard]] virtual Result<std::uint64_t> write_mark(const std::string& path) = 0;
 
     /// Lets time pass between two looks at the same thing.

@@ -18,6 +18,7 @@ struct Arguments {
     EnrollArguments enroll;
     ExposeArguments expose;
     std::string format = "text";
+    DoctorArguments doctor;
     ReleaseArguments release;
     RestorePointArguments restore_point;
     SealPointArguments seal_point;
@@ -150,6 +151,16 @@ void add_rest(CLI::App& app, Arguments& arguments, Chosen& chosen) {
         ->check(CLI::IsMember({"text", "json"}));
     status->callback([&arguments, &chosen] {
         chosen = [&arguments] { return status_command(arguments.config, arguments.format); };
+    });
+    CLI::App* doctor = add(app, "doctor", "what works on this host and why not; changes nothing",
+                           arguments, HasOutput::yes);
+    doctor->add_option("--disk", arguments.doctor.disks, "whole disk or image file, repeatable");
+    doctor->callback([&arguments, &chosen] {
+        chosen = [&arguments] {
+            arguments.doctor.config = arguments.config;
+            arguments.doctor.format = arguments.format;
+            return doctor_command(arguments.doctor);
+        };
     });
     CLI::App* accept =
         add(app, "accept-restore", "obey a restored log that no recovery key vouches for",

@@ -163,12 +163,6 @@ Result<std::vector<replicator::SourceDisk>> SourceJob::open_disks() {
     for (std::size_t i = 0; i < ticket.disks.size(); ++i) {
         const std::string& path = ticket.disks[i].source;
         TRY(auto device, parts_.host.open_disk(path, replicator::Access::read_only));
-        const std::uint64_t size = device->facts().size_bytes;
-        if (i < ticket.sizes_bytes.size() && size != ticket.sizes_bytes[i])
-            return Error(Errc::conflict, "source_resized",
-                         path + " has " + std::to_string(size) + " bytes, the plan says " +
-                             std::to_string(ticket.sizes_bytes[i]),
-                         "both disks; nothing is copied", "restore the size, or plan the job anew");
         replicator::TrackerOptions options;
         options.job = job_;
         options.disk = static_cast<std::uint32_t>(i);
@@ -177,6 +171,14 @@ Result<std::vector<replicator::SourceDisk>> SourceJob::open_disks() {
         options.allow_ebpf = parts_.config.allow_ebpf;
         std::string why_not_ebpf;
         TRY(auto tracker, parts_.host.attach_tracker(*device, options, &why_not_ebpf));
+        // Not before: a tracker of another size is another generation, so that a disk which has
+        // its size back later is compared. What it gave up meanwhile no write has said.
+        const std::uint64_t size = device->facts().size_bytes;
+        if (i < ticket.sizes_bytes.size() && size != ticket.sizes_bytes[i])
+            return Error(Errc::conflict, "source_resized",
+                         path + " has " + std::to_string(size) + " bytes, the plan says " +
+                             std::to_string(ticket.sizes_bytes[i]),
+                         "both disks; nothing is copied", "restore the size, or plan the job anew");
         if (!why_not_ebpf.empty())
             log::info("source", "scan tracker: " + why_not_ebpf,
                       "job=" + ticket.job_name + " disk=" + path);

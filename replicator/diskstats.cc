@@ -55,10 +55,14 @@ std::filesystem::path disk_directory(std::uint32_t major, std::uint32_t minor) {
     return "/sys/dev/block/" + std::to_string(major) + ":" + std::to_string(minor);
 }
 
-std::string disk_attribute(std::uint32_t major, std::uint32_t minor, std::string_view name) {
-    const auto text = read_text(disk_directory(major, minor) / name, 4096);
+std::string first_line(const std::filesystem::path& file) {
+    const auto text = read_text(file, 4096);
     if (!text) return {};
     return text->substr(0, text->find('\n'));
+}
+
+std::string disk_attribute(std::uint32_t major, std::uint32_t minor, std::string_view name) {
+    return first_line(disk_directory(major, minor) / name);
 }
 
 Result<SectorCounts> parse_stat(std::string_view text) {

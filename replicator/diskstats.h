@@ -27,6 +27,9 @@ struct SectorCounts {
 /// Exists for every block device the kernel has.
 [[nodiscard]] std::filesystem::path disk_directory(std::uint32_t major, std::uint32_t minor);
 
+/// Of a small file without its line end; empty if it cannot be read.
+[[nodiscard]] std::string first_line(const std::filesystem::path& file);
+
 /// One attribute without its line end; empty if it does not exist. `name` as in "queue/iostats".
 [[nodiscard]] std::string disk_attribute(std::uint32_t major, std::uint32_t minor,
                                          std::string_view name);

@@ -1,4 +1,5 @@
 /// Stands in for ebpf_tracker.cc where the build machine cannot compile BPF programs.
+#include "replicator/ebpf_host.h"
 #include "replicator/ebpf_tracker.h"
 
 namespace drover::replicator {
@@ -14,6 +15,10 @@ Error not_built() {
 }  // namespace
 
 Result<> ebpf_can_track(const DeviceFacts&) {
+    return not_built();
+}
+
+Result<> try_tracepoints() {
     return not_built();
 }
 

@@ -3,6 +3,7 @@
 #include "base/bytes.h"
 #include "block_track.skel.h"
 #include "replicator/block_map.h"
+#include "replicator/ebpf_host.h"
 
 #include <cerrno>
 #include <cstdarg>
@@ -127,12 +128,17 @@ int pin_maps_and_programs(const block_track& skeleton, const std::filesystem::pa
     return 0;
 }
 
-/// The issue side first: a completion that is lost can then be repaired.
-int attach_and_pin(block_track& skeleton, const std::filesystem::path& directory) {
+/// The issue side first: a completion that is lost can then be repaired. 0 or a positive errno
+/// value.
+int attach_programs(block_track& skeleton) {
     skeleton.links.on_issue = bpf_program__attach(skeleton.progs.on_issue);
     if (skeleton.links.on_issue == nullptr) return errno;
     skeleton.links.on_complete = bpf_program__attach(skeleton.progs.on_complete);
-    if (skeleton.links.on_complete == nullptr) return errno;
+    return skeleton.links.on_complete == nullptr ? errno : 0;
+}
+
+int attach_and_pin(block_track& skeleton, const std::filesystem::path& directory) {
+    if (const int problem = attach_programs(skeleton)) return problem;
     if (const int problem =
             bpf_link__pin(skeleton.links.on_complete, (directory / link_names[0]).c_str()))
         return -problem;
@@ -163,6 +169,20 @@ Result<> probe_bpf() {
     if (has_loop == 0)
         return Error(Errc::unsupported, "ebpf_unsupported",
                      "the kernel has no bpf_loop (Linux 5.17 or newer is needed)");
+    return {};
+}
+
+Result<> try_tracepoints() {
+    TRY_VOID(probe_bpf());
+    const MessageCapture messages;
+    const Skeleton skeleton(block_track__open());
+    if (!skeleton) return messages.error("open the BPF programs", errno);
+    // No disk has the number 0:0, so that neither program marks anything.
+    TRY_VOID(set_up(*skeleton, {0, 0, 1}));
+    if (const int problem = block_track__load(skeleton.get()))
+        return messages.error("load the BPF programs", -problem);
+    if (const int problem = attach_programs(*skeleton))
+        return messages.error("attach the BPF programs", problem);
     return {};
 }
 

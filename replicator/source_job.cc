@@ -70,4 +70,24 @@ void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {
     job.report.generation_gone(static_cast<std::uint32_t>(disk), cause);
 }
 
+Result<> check_sizes(SourceJob& job) {
+    for (std::size_t i = 0; i < job.disks(); ++i) {
+        TRY(const std::uint64_t present, job.device(i).present_size_bytes());
+        if (present == job.size(i)) continue;
+        const std::string what = job.device(i).facts().path + " has " + std::to_string(present) +
+                                 " bytes now; the job was planned with " +
+                                 std::to_string(job.size(i));
+        // What a smaller disk gives up comes back as zeroes, and no write says so: that the size
+        // is right again later proves nothing.
+        const std::lock_guard lock(job.tracker_mutex);
+        if (job.state.phase(i) == CopyPhase::comparing)
+            job.state.set_cursor(i, 0);
+        else if (job.state.phase(i) != CopyPhase::unknown)
+            compare_anew(job, i, "the disk was resized: " + what);
+        return Error(Errc::io, "disk_resized", what, "what was copied before",
+                     "give the disk its size back, or plan the job again with the new size");
+    }
+    return {};
+}
+
 }  // namespace drover::replicator

@@ -74,4 +74,8 @@ void report_progress(SourceJob& job);
 /// generation.
 void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause);
 
+/// Success if every disk has the size that it was planned with. One that has not is compared as a
+/// whole once it has it again. Errors: io ("disk_resized").
+[[nodiscard]] Result<> check_sizes(SourceJob& job);
+
 }  // namespace drover::replicator

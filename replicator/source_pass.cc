@@ -15,18 +15,6 @@ namespace {
 /// A writer that leaves no quiet moment in as many rounds will leave none soon.
 constexpr int rounds_max = 32;
 
-Result<> check_sizes(SourceJob& job) {
-    for (std::size_t i = 0; i < job.disks(); ++i) {
-        TRY(const std::uint64_t present, job.device(i).present_size_bytes());
-        if (present == job.size(i)) continue;
-        return Error(Errc::io, "disk_resized",
-                     job.device(i).facts().path + " has " + std::to_string(present) +
-                         " bytes now; the job was planned with " + std::to_string(job.size(i)),
-                     "what was copied before", "plan the job again with the new size");
-    }
-    return {};
-}
-
 /// Reads one extent and sends it.
 Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, const Extent& extent,
                      const AlignedBuffer& buffer, PassFacts& facts) {

@@ -165,6 +165,8 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
 
 Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     const bool drains = job_.wishes.drain_wanted();
+    // Before a comparison too, which a resized disk has to begin anew.
+    TRY_VOID(check_sizes(job_));
     enter_by_phases();
     TRY(const bool compared, compare_disks(job_, control, stream));
     if (!compared) return {};

@@ -7,7 +7,8 @@ find_program(DROVER_BPFTOOL NAMES bpftool PATHS /usr/sbin /sbin)
 
 function(drover_add_ebpf target)
   set(here ${PROJECT_SOURCE_DIR}/replicator)
-  target_sources(${target} PRIVATE ${here}/audit_ledger.cc ${here}/bpffs.cc ${here}/diskstats.cc)
+  target_sources(${target} PRIVATE ${here}/audit_ledger.cc ${here}/bpffs.cc ${here}/diskstats.cc
+    ${here}/ebpf_host.cc)
   if(NOT DROVER_EBPF OR NOT DROVER_BPF_CLANG OR NOT DROVER_BPFTOOL)
     message(STATUS "No clang or no bpftool, or DROVER_EBPF is off: changed blocks are found by comparing content")
     target_sources(${target} PRIVATE ${here}/ebpf_unavailable.cc)

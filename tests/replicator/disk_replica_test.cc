@@ -123,6 +123,100 @@ TEST_CASE("loop device: block tracepoints under live writes, agents killed, no b
     lab.source->forget();
 }
 
+/// A loop device in sync with an image file, tracked by block tracepoints.
+struct InSync {
+    static constexpr std::uint64_t size = 16 * mib;
+
+    /// Null, with a warning, where the host cannot do it.
+    static std::unique_ptr<InSync> make() {
+        auto made = std::make_unique<InSync>();
+        std::string why;
+        made->disk = LoopDisk::make(size, why);
+        if (made->disk) {
+            const auto able = ebpf_can_track(made->disk->facts());
+            if (able) return made->begin() ? std::move(made) : nullptr;
+            why = able.error().text();
+        }
+        WARN("skipped: " << why);
+        return nullptr;
+    }
+
+    ~InSync() {
+        if (lab.source) lab.source->forget();
+    }
+
+    bool begin() {
+        for (std::uint64_t at = 0; at < size; at += mib)
+            if (!disk->write(at, mib, static_cast<std::uint8_t>(1 + at / mib))) return false;
+        std::ofstream(target).put('\0');
+        std::filesystem::resize_file(target, size);
+        lab.allow_ebpf = true;
+        lab.open_source_disk = [this](std::size_t) {
+            return opened(disk->facts().path, Access::read_only);
+        };
+        lab.open_target_disk = [this](std::size_t) { return opened(target, Access::read_write); };
+        lab.mirror();
+        return lab.why_not_ebpf.empty();
+    }
+
+    /// Compared once since it was in sync first, and in sync again.
+    [[nodiscard]] bool compared_again() {
+        return eventually([&] { return lab.recorder.mirrors().size() >= 2; }) &&
+               !lab.recorder.gone().empty();
+    }
+
+    void must_be_equal() {
+        REQUIRE(ok(lab.source->drain({})));
+        const auto verified = lab.source->verify();
+        REQUIRE(ok(verified));
+        CHECK(verified->mismatches.empty());
+        CHECK(disk->contents() == contents(target, size));
+    }
+
+    std::unique_ptr<LoopDisk> disk;
+    Lab lab{{size}, false};
+    std::string target = lab.directory.path() / "target.img";
+};
+
+TEST_CASE("loop device: resized during sync, it stalls with the reason and is compared later") {
+    const auto sync = InSync::make();
+    if (!sync) return;
+    Lab& lab = sync->lab;
+    const auto stalls = [&] {
+        return eventually([&] { return lab.recorder.state() == DataState::stalled; });
+    };
+    SECTION("grown, written past its planned end, and back") {
+        REQUIRE(sync->disk->resize(InSync::size + mib));
+        REQUIRE(stalls());
+        REQUIRE(sync->disk->write(InSync::size - 4096, 8192, 0x77));
+        CHECK(std::filesystem::file_size(sync->target) == InSync::size);
+    }
+    SECTION("shrunk: what is gone comes back as zeroes without a write") {
+        REQUIRE(sync->disk->resize(InSync::size - 4 * mib));
+        REQUIRE(stalls());
+    }
+    const auto drained = lab.source->drain({});
+    REQUIRE_FALSE(drained.has_value());
+    CHECK(drained.error().id() == "disk_resized");
+    CHECK_FALSE(drained.error().next().empty());
+    REQUIRE(lab.recorder.gone().size() == 1);
+    CHECK(lab.recorder.gone().front().cause.find("resized") != std::string::npos);
+    REQUIRE(sync->disk->resize(InSync::size));
+    REQUIRE(sync->compared_again());
+    sync->must_be_equal();
+}
+
+TEST_CASE("loop device: its accounting switched off during sync, it is compared as a whole") {
+    const auto sync = InSync::make();
+    if (!sync) return;
+    REQUIRE(sync->disk->set_accounting(false));
+    REQUIRE(sync->disk->write(3 * mib, 64 * 1024, 0x55));
+    REQUIRE(sync->compared_again());
+    CHECK(sync->disk->accounting());
+    CHECK(sync->lab.recorder.gone().front().cause.find("accounting") != std::string::npos);
+    sync->must_be_equal();
+}
+
 // Two empty block devices of one size: DROVER_MIRROR_SOURCE=/dev/loop8
 // DROVER_MIRROR_TARGET=/dev/loop9 replicator_disk_test "[mirror-time]" fills the first, mirrors it
 // and says how long that took.

@@ -119,9 +119,21 @@ class PinnedValue {
 };
 
 using Counters = PinnedValue<track_counters>;
+using Control = PinnedValue<track_control>;
 
 inline void subtract(unsigned long long& counter, std::uint64_t amount) {
     std::atomic_ref<unsigned long long>(counter).fetch_sub(amount);
+}
+
+/// Writes a block that nobody else writes and takes its completion event back: bit and sectors.
+/// False if the host lost the event without our help.
+inline bool lose_event(const LoopDisk& disk, ChangeTracker& tracker, const Counters& counters,
+                       std::uint64_t block) {
+    REQUIRE(disk.write(block * block_bytes, block_bytes, 0xee));
+    if (!tracker.dirty().test(block)) return false;
+    tracker.dirty().clear(block, 1);
+    subtract(counters->completed_written, block_bytes / 512);
+    return true;
 }
 
 }  // namespace drover::replicator

@@ -1,7 +1,9 @@
 // The BPF tracker on real loop devices. A host may lose trace events (some kernels do), so every
 // check allows for a repaired audit.
+#include "replicator/ebpf_host.h"
 #include "tests/replicator/ebpf_bench.h"
 
+#include <chrono>
 #include <functional>
 #include <set>
 
@@ -191,6 +193,13 @@ TEST_CASE("ebpf: state of another boot, size, disk or generation is not continue
         text.replace(text.find(first.hex()), 32, SystemRandom().uuid().hex());
         REQUIRE(write_file_durably(state, as_bytes(text)));
     }
+    SECTION("maps of another layout") {
+        const Control control(bench->pins() / "control");
+        control->layout = TRACK_LAYOUT + 1;
+    }
+    SECTION("a program that was detached meanwhile") {
+        REQUIRE(std::filesystem::remove(bench->pins() / "link_complete"));
+    }
     SECTION("accounting was switched off meanwhile") {
         REQUIRE(bench->disk().set_accounting(false));
         REQUIRE(bench->disk().write(0, block_bytes, 2));
@@ -264,6 +273,77 @@ TEST_CASE("ebpf: a disk whose accounting is off cannot be audited, and is again 
     CHECK(settled_audit(*tracker).verdict == Audit::Verdict::exact);
     REQUIRE(bench->disk().write(0, block_bytes, 1));
     CHECK(settled_audit(*tracker).verdict == Audit::Verdict::exact);
+}
+
+TEST_CASE("ebpf: a write that is lost while accounting is off makes the whole disk suspect") {
+    const auto bench = Bench::make();
+    if (!bench) return;
+    const auto tracker = bench->open();
+    REQUIRE(settled_audit(*tracker).verdict == Audit::Verdict::exact);
+    REQUIRE(bench->disk().set_accounting(false));
+    const Counters counters(bench->pins() / "counters");
+    (void)lose_event(bench->disk(), *tracker, counters, 77);
+
+    SECTION("found off") {
+        const Audit audit = settled_audit(*tracker);
+        CHECK(audit.verdict == Audit::Verdict::lost);
+        CHECK(audit.detail.find("accounting") != std::string::npos);
+        CHECK(bench->disk().accounting());
+    }
+    SECTION("found on again, because another write was seen and not counted") {
+        REQUIRE(bench->disk().write(0, block_bytes, 1));
+        REQUIRE(bench->disk().set_accounting(true));
+        // Behind what was traced for longer than a completion can be on its way.
+        const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+        Audit audit = must(tracker->audit());
+        while (audit.verdict == Audit::Verdict::busy && std::chrono::steady_clock::now() < end)
+            audit = must(tracker->audit());
+        CHECK(audit.verdict == Audit::Verdict::lost);
+    }
+    CHECK(tracker->dirty().count() == tracker->dirty().blocks());
+}
+
+TEST_CASE("ebpf: a passthrough write, whose place nobody knows, makes the whole disk suspect") {
+    const auto bench = Bench::make();
+    if (!bench) return;
+    const auto tracker = bench->open();
+    REQUIRE(settled_audit(*tracker).verdict == Audit::Verdict::exact);
+    // Loop devices take no such command: what the program would count is counted here.
+    const Counters counters(bench->pins() / "counters");
+    std::atomic_ref<unsigned long long>(counters->passthrough).fetch_add(1);
+    const Audit audit = settled_audit(*tracker);
+    CHECK(audit.verdict == Audit::Verdict::lost);
+    CHECK(audit.detail.find("location unknown") != std::string::npos);
+    CHECK(tracker->dirty().count() == tracker->dirty().blocks());
+    CHECK(settled_audit(*tracker).verdict == Audit::Verdict::exact);
+}
+
+TEST_CASE("ebpf: the disks of one job are tracked apart") {
+    const auto first = Bench::make();
+    const auto second = Bench::make();
+    if (!first || !second) return;
+    second->options().job = first->options().job;
+    second->options().disk = 1;
+    const auto one = first->open();
+    const auto other = second->open();
+    REQUIRE(first->disk().write(5 * block_bytes, block_bytes, 1));
+    CHECK(settled_audit(*one).verdict != Audit::Verdict::lost);
+    CHECK(one->dirty().test(5));
+    CHECK(dirty_blocks(*other).empty());
+    other->forget();
+    REQUIRE(first->disk().write(6 * block_bytes, block_bytes, 1));
+    CHECK(settled_audit(*one).verdict != Audit::Verdict::lost);
+    CHECK(one->dirty().test(6));
+}
+
+TEST_CASE("ebpf: programs can be tried without tracking anything") {
+    const auto bench = Bench::make();
+    if (!bench) return;
+    const auto tracker = bench->open();
+    CHECK(try_tracepoints());
+    REQUIRE(bench->disk().write(5 * block_bytes, block_bytes, 1));
+    CHECK(settled_audit(*tracker).verdict != Audit::Verdict::lost);
+    CHECK(tracker->dirty().test(5));
 }
 
 TEST_CASE("ebpf: forget leaves nothing behind") {

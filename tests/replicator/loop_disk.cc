@@ -42,6 +42,11 @@ int attach_loop(int backing, std::string& path) {
     return -1;
 }
 
+std::string accounting_file(const DeviceFacts& facts) {
+    return "/sys/dev/block/" + std::to_string(facts.major) + ":" + std::to_string(facts.minor) +
+           "/queue/iostats";
+}
+
 }  // namespace
 
 DirectBuffer::DirectBuffer(std::size_t length)
@@ -87,6 +92,8 @@ std::unique_ptr<LoopDisk> LoopDisk::make(std::uint64_t size_bytes, std::string& 
 }
 
 LoopDisk::~LoopDisk() {
+    // The setting outlives the attachment.
+    if (fd_.valid() && !accounting()) (void)set_accounting(true);
     if (fd_.valid()) ::ioctl(fd_.get(), LOOP_CLR_FD);
     ::unlink(file_.c_str());
 }
@@ -123,10 +130,18 @@ bool LoopDisk::discard(std::uint64_t offset, std::uint64_t length) const {
 }
 
 bool LoopDisk::set_accounting(bool on) const {
-    const std::string path = "/sys/dev/block/" + std::to_string(facts_.major) + ":" +
-                             std::to_string(facts_.minor) + "/queue/iostats";
-    const Fd fd(::open(path.c_str(), O_WRONLY | O_CLOEXEC));
+    const Fd fd(::open(accounting_file(facts_).c_str(), O_WRONLY | O_CLOEXEC));
     return fd.valid() && ::write(fd.get(), on ? "1" : "0", 1) == 1;
+}
+
+bool LoopDisk::accounting() const {
+    const auto text = read_text(accounting_file(facts_), 64);
+    return text && text->starts_with('1');
+}
+
+bool LoopDisk::resize(std::uint64_t size_bytes) const {
+    return ::truncate(file_.c_str(), static_cast<off_t>(size_bytes)) == 0 &&
+           ::ioctl(fd_.get(), LOOP_SET_CAPACITY, 0) == 0;
 }
 
 Bytes LoopDisk::contents() const {

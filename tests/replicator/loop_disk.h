@@ -47,6 +47,9 @@ class LoopDisk {
     [[nodiscard]] bool write_zeroes(std::uint64_t offset, std::uint64_t length) const;
     [[nodiscard]] bool discard(std::uint64_t offset, std::uint64_t length) const;
     [[nodiscard]] bool set_accounting(bool on) const;
+    [[nodiscard]] bool accounting() const;
+    /// Of the file below and, as `losetup -c` does it, of the disk; facts() stay.
+    [[nodiscard]] bool resize(std::uint64_t size_bytes) const;
     [[nodiscard]] Bytes contents() const;
 
   private:
