@@ -116,6 +116,7 @@ Result<> GuardClient::start(const GuardName& name, const std::vector<std::string
     posix_spawn_file_actions_init(&files);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&files, writer.get(), 1);
+    posix_spawn_file_actions_addclosefrom_np(&files, 3);  // as for hooks: it outlives the agent
     pid_t pid = 0;
     const int failed =
         ::posix_spawn(&pid, program_.c_str(), &files, nullptr, arguments.data(), environ);

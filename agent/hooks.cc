@@ -69,6 +69,9 @@ Result<pid_t> spawn(const std::vector<std::string>& words,
     posix_spawnattr_init(&attributes);
     posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
     posix_spawn_file_actions_adddup2(&files, 2, 1);
+    // Asio opens sockets that are inherited. In a workload that outlives the agent they would keep
+    // its connections, and the other end would not see that it is gone.
+    posix_spawn_file_actions_addclosefrom_np(&files, 3);
     sigset_t none;
     sigemptyset(&none);
     sigset_t all;

@@ -1,11 +1,14 @@
 # Starts, kills and asks drover's processes for scripts/demo and tests/e2e; sourced, not run.
 # The caller sets: run (a directory), bin (the programs), net (the first three numbers of a loopback
-# network), and keeps every server it starts inside them.
+# network), and keeps every server it starts inside them. It may set: http_port, agents_port (of
+# droverd), other_host (an address under which droverd is known besides).
 # shellcheck shell=bash disable=SC2154
 
 checks=0
 failures=0
-server=https://$net.1:8443
+http_port=${http_port:-8443}
+agents_port=${agents_port:-6325}
+server=https://$net.1:$http_port
 export DROVER_CONFIG=$run/operator.json
 
 check() {  # check "what must hold" command...
@@ -77,15 +80,16 @@ take_down() {  # ends everything that this or an interrupted run left behind in 
 }
 
 start_droverd() {
-  "$bin/droverd" run --state "$run/mgmt" --listen-http "$net.1:8443" --listen-agents "$net.1:6325" \
-    </dev/null >>"$run/logs/droverd.log" 2>&1 &
+  "$bin/droverd" run --state "$run/mgmt" --listen-http "$net.1:$http_port" \
+    --listen-agents "$net.1:$agents_port" </dev/null >>"$run/logs/droverd.log" 2>&1 &
   echo $! >"$run/pids/droverd"
   disown
 }
 
 init_droverd() {  # a new management server, started, and an operator signed in; sets pin
   mkdir -p "$run"/{pids,logs}
-  "$bin/droverd" init --state "$run/mgmt" --host "$net.1" >"$run/logs/init.txt"
+  "$bin/droverd" init --state "$run/mgmt" --host "$net.1" ${other_host:+--host "$other_host"} \
+    >"$run/logs/init.txt"
   pin=$(grep -oE '[0-9a-f]{64}' "$run/logs/init.txt" | head -n 1)
   start_droverd
   wait_until 20 "droverd answers" sign_in
@@ -101,7 +105,7 @@ configure_agent() {  # configure_agent NAME ADDRESS ROLE [HOOK=PATH...]: its con
   shift 3
   {
     echo "name = \"$name\""
-    echo "server = \"$net.1:6325\""
+    echo "server = \"$net.1:$agents_port\""
     echo "state = \"$run/$name\""
     echo "roles = [\"$role\"]"
     echo "[listen]"

@@ -15,6 +15,7 @@
 #include <catch2/catch.hpp>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -389,6 +390,48 @@ TEST_CASE("fence: writes are counted although the kernel's accounting was switch
     const auto after = with.host->write_mark(disk.path());
     REQUIRE(after.has_value());
     CHECK(*after != *before);
+}
+
+/// A pipe as libraries open their files: whatever is started while it is open inherits it, unless
+/// somebody sees to it.
+struct InheritedPipe {
+    InheritedPipe() {
+        int ends[2] = {-1, -1};
+        REQUIRE(::pipe(ends) == 0);
+        reader.reset(ends[0]);
+        writer.reset(ends[1]);
+    }
+
+    /// True if nobody else has the other end once we have closed ours.
+    bool ends_with_us() {
+        writer.reset();
+        pollfd end{reader.get(), POLLIN, 0};
+        return ::poll(&end, 1, 0) == 1 && (end.revents & POLLHUP) != 0;
+    }
+
+    Fd reader;
+    Fd writer;
+};
+
+TEST_CASE("guard: it inherits no open file of the agent, whose connections end with it") {
+    RealHost with;
+    InheritedPipe connection;
+    REQUIRE(with.host->hold_guard({with.job, Side::source}, {with.image(mebibyte)}).has_value());
+    CHECK(connection.ends_with_us());
+}
+
+TEST_CASE("hooks: a workload that a hook leaves running inherits no open file of the agent") {
+    TempDir dir;
+    const std::string path = (dir.path() / "hook").native();
+    const std::string pid = (dir.path() / "pid").native();
+    std::ofstream(path) << "#!/bin/sh\nsleep 100 >/dev/null 2>&1 &\necho $! >" << pid << "\n";
+    REQUIRE(shell("chmod 0755 " + path) == 0);
+    RealHost with({{"app", path}});
+    InheritedPipe connection;
+    REQUIRE(with.host->run_hook({{"app", digest_of(path)}, HookStep::post_activate, "web", {}, {}})
+                .has_value());
+    CHECK(connection.ends_with_us());
+    CHECK(shell("kill $(cat " + pid + ")") == 0);
 }
 
 TEST_CASE("hooks: only what root alone could have written is run, with its environment") {
