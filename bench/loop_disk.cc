@@ -40,7 +40,8 @@ Fd attach(int backing, std::string& path) {
         loop_config config{};
         config.fd = static_cast<std::uint32_t>(backing);
         config.block_size = 512;
-        config.info.lo_flags = LO_FLAGS_DIRECT_IO;
+        // Detached with the last descriptor, so that a benchmark that fails leaves none behind.
+        config.info.lo_flags = LO_FLAGS_DIRECT_IO | LO_FLAGS_AUTOCLEAR;
         // Read-only outlives the attachment: an earlier user's fence would still hold.
         int read_only = 0;
         if (disk.valid() && ::ioctl(disk.get(), LOOP_CONFIGURE, &config) == 0 &&
@@ -70,10 +71,10 @@ void PageBuffer::fill(std::uint64_t seed) {
     }
 }
 
-LoopDisk::LoopDisk(std::string file, std::uint64_t size_bytes)
-    : file_(std::move(file)),
+LoopDisk::LoopDisk(const std::string& directory, std::uint64_t size_bytes)
+    : file_(directory + "/drover-bench-XXXXXX"),
       size_bytes_(size_bytes) {
-    const Fd backing(::open(file_.c_str(), O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600));
+    const Fd backing(::mkostemp(file_.data(), O_CLOEXEC));
     if (!backing.valid() || ::ftruncate(backing.get(), static_cast<off_t>(size_bytes)) != 0)
         fail("cannot create " + file_);
     disk_ = attach(backing.get(), path_);

@@ -1,4 +1,4 @@
-/// A disk for the replication benchmarks: a loop device over a sparse file in memory. Root only.
+/// A disk for the replication benchmarks: a loop device over a sparse file. Root only.
 #pragma once
 
 #include "base/fd.h"
@@ -32,7 +32,7 @@ class PageBuffer {
 /// Detached, and its file removed, on destruction. Every failure ends the program: see fail().
 class LoopDisk {
   public:
-    LoopDisk(std::string file, std::uint64_t size_bytes);
+    LoopDisk(const std::string& directory, std::uint64_t size_bytes);
     ~LoopDisk();
     LoopDisk(const LoopDisk&) = delete;
     LoopDisk& operator=(const LoopDisk&) = delete;

@@ -1,6 +1,7 @@
 /// Replication of whole disks beside other tools: one run, on loop devices over files in memory.
 ///
-///   replica-bench DIRECTORY [--quick] [--rounds N] [mirror | delta | memory]...
+///   replica-bench DIRECTORY MEMORY_DIRECTORY [--quick] [--rounds N] [mirror | delta | memory |
+///   compare | live]...
 ///
 /// All of them if none is named. `--quick` shows that everything runs, and measures nothing.
 #include "bench/replica_bench.h"
@@ -23,8 +24,11 @@ struct Benchmark {
 };
 
 const std::vector<Benchmark>& benchmarks() {
-    static const std::vector<Benchmark> table = {
-        {"mirror", bench_mirror}, {"delta", bench_delta}, {"memory", bench_memory}};
+    static const std::vector<Benchmark> table = {{"mirror", bench_mirror},
+                                                 {"delta", bench_delta},
+                                                 {"memory", bench_memory},
+                                                 {"compare", bench_compare},
+                                                 {"live", bench_live}};
     return table;
 }
 
@@ -40,13 +44,17 @@ void make_quick(ReplicaScale& scale) {
 }
 
 int run(int argc, char** argv) {
-    if (argc < 2) fail("usage: replica-bench DIRECTORY [--quick] [--rounds N] [BENCHMARK]...");
+    if (argc < 3)
+        fail(
+            "usage: replica-bench DIRECTORY MEMORY_DIRECTORY [--quick] [--rounds N] "
+            "[BENCHMARK]...");
     if (::geteuid() != 0) fail("needs root: loop devices and block tracepoints");
     log::set_level(log::Level::error);
     ReplicaScale scale;
     scale.directory = argv[1];
+    scale.memory_directory = argv[2];
     std::vector<Benchmark> chosen;
-    for (int i = 2; i < argc; ++i) {
+    for (int i = 3; i < argc; ++i) {
         if (std::strcmp(argv[i], "--quick") == 0) {
             make_quick(scale);
             continue;

@@ -11,8 +11,8 @@
 namespace drover::bench {
 
 struct ReplicaScale {
-    std::string directory;                      ///< for state and logs; on a real disk
-    std::string memory_directory = "/dev/shm";  ///< for the disks
+    std::string directory;         ///< for state and logs; on a real disk
+    std::string memory_directory;  ///< for the disks; on tmpfs
     int rounds = 5;
     std::uint64_t dense_mib = 2048;
     std::uint64_t sparse_mib = 4096;

@@ -17,9 +17,9 @@ class DeltaRun {
         : scale_(scale),
           log_(scale.directory + "/peers.log"),
           size_(scale.delta_mib * mib),
-          source_(scale.memory_directory + "/drover-bench-source", size_),
-          target_(scale.memory_directory + "/drover-bench-target", size_),
-          peer_target_(scale.memory_directory + "/drover-bench-peer", size_) {
+          source_(scale.memory_directory, size_),
+          target_(scale.memory_directory, size_),
+          peer_target_(scale.memory_directory, size_) {
         source_.fill(0, size_, 1);
         copy_to_peer();
     }

@@ -54,8 +54,8 @@ struct Memory {
 
 Memory memory_with(const ReplicaScale& scale, std::uint64_t size_gib) {
     const std::uint64_t size = size_gib * gib;
-    LoopDisk source(scale.memory_directory + "/drover-bench-source", size);
-    LoopDisk target(scale.memory_directory + "/drover-bench-target", size);
+    LoopDisk source(scale.memory_directory, size);
+    LoopDisk target(scale.memory_directory, size);
     source.change(size / word_bytes, size, 1);
     Pair pair({source.path(), target.path(), scale.directory + "/pair", true});
     pair.start_source();

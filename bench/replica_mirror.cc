@@ -52,8 +52,8 @@ class MirrorRun {
           what_(what),
           log_(scale.directory + "/peers.log"),
           keys_(what.tls ? make_tls_keys(scale.directory) : ""),
-          source_(scale.memory_directory + "/drover-bench-source", what.size_mib * mib),
-          target_(scale.memory_directory + "/drover-bench-target", what.size_mib * mib) {
+          source_(scale.memory_directory, what.size_mib * mib),
+          target_(scale.memory_directory, what.size_mib * mib) {
         // Of a sparse disk, data lies in stretches all over it.
         const std::uint64_t stretches = what.data_mib == what.size_mib ? 1 : 64;
         const std::uint64_t length = what.data_mib * mib / stretches;

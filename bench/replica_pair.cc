@@ -5,6 +5,8 @@
 #include "replicator/target_replica.h"
 #include "wire/tls_link.h"
 
+#include <algorithm>
+#include <array>
 #include <csignal>
 #include <thread>
 
@@ -19,6 +21,8 @@ constexpr std::int64_t ticket_life_micros = 3'600'000'000;
 constexpr const char* source_agent = "source";
 constexpr const char* target_agent = "target";
 constexpr const char* boot_id = "bench";
+/// By which bench/run finds the pinned maps of a run that failed.
+constexpr std::array<std::uint8_t, 4> job_prefix = {0xbe, 0xbe, 0xbe, 0xbe};
 
 template <class T>
 T must(Result<T> result) {
@@ -56,6 +60,7 @@ Pair::Pair(PairOptions options)
       source_identity_(identity_of(source_agent)) {
     std::filesystem::create_directories(options_.directory);
     ticket_.job = random_.uuid();
+    std::ranges::copy(job_prefix, ticket_.job.data.begin());
     ticket_.lineage = random_.uuid();
     ticket_.job_name = "bench";
     ticket_.serial = 1;
