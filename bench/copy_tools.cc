@@ -67,24 +67,31 @@ double seconds_of(const std::string& command, const std::string& log) {
 }
 
 std::string nbdcopy_command(const LoopDisk& source, const NbdServer& to, const std::string& keys,
-                            bool target_is_blank) {
+                            Copy copy) {
     const std::string server = "127.0.0.1:" + std::to_string(to.port());
     const std::string url = keys.empty() ? "nbd://" + server
                                          : std::string("nbds://") + user + "@" + server +
                                                "/?tls-psk-file=" + keys + "/keys.psk";
+    // Of the file behind the device it would see the holes, which no tool sees in a disk.
+    const std::string from = copy != Copy::dense
+                                 ? "-- [ qemu-nbd --read-only --format=raw --cache=none "
+                                   "--aio=native --shared=16 " +
+                                       source.path() + " ]"
+                                 : source.file();
     return "nbdcopy --flush --request-size=1048576 " +
-           std::string(target_is_blank ? "--destination-is-zero " : "") + source.file() + " '" +
-           url + "'";
+           std::string(copy == Copy::sparse_to_blank ? "--destination-is-zero " : "") + from +
+           " '" + url + "'";
 }
 
 std::string qemu_img_command(const LoopDisk& source, const NbdServer& to, const std::string& keys,
-                             bool target_is_blank) {
+                             Copy copy) {
     const std::string tls = keys.empty() ? "" : ",tls-creds=tls";
     const std::string object = keys.empty() ? ""
                                             : std::string("--object ") + tls_object + keys +
                                                   ",endpoint=client,username=" + user;
     return "qemu-img convert " + object + " -n -W -m 16 " +
-           (target_is_blank ? "--target-is-zero " : "") + "--image-opts -T none driver=raw," +
+           (copy == Copy::sparse_to_blank ? "--target-is-zero " : "") +
+           "--image-opts -T none driver=raw," +
            "file.driver=host_device,file.filename=" + source.path() +
            " --target-image-opts driver=nbd,server.type=inet,server.host=127.0.0.1,server.port=" +
            std::to_string(to.port()) + tls;

@@ -5,6 +5,7 @@
 #include "bench/child.h"
 #include "bench/loop_disk.h"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -30,11 +31,17 @@ class NbdServer {
 /// A failure ends the program.
 [[nodiscard]] double seconds_of(const std::string& command, const std::string& log);
 
+enum class Copy : std::uint8_t {
+    dense,           ///< all data
+    sparse,          ///< mostly zeroes
+    sparse_to_blank  ///< and the tool is told that the target has nothing but zeroes
+};
+
 /// Commands that copy `source` to the server's disk; they end when that is flushed.
 [[nodiscard]] std::string nbdcopy_command(const LoopDisk& source, const NbdServer& to,
-                                          const std::string& keys, bool target_is_blank);
+                                          const std::string& keys, Copy copy);
 [[nodiscard]] std::string qemu_img_command(const LoopDisk& source, const NbdServer& to,
-                                           const std::string& keys, bool target_is_blank);
+                                           const std::string& keys, Copy copy);
 /// Both disks are local to it and it sends nothing over a network, which is in its favour.
 [[nodiscard]] std::string rsync_command(const LoopDisk& source, const LoopDisk& target);
 

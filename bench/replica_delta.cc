@@ -64,7 +64,7 @@ class DeltaRun {
         double seconds = 0;
         {
             const NbdServer server(peer_target_, "", log_);
-            seconds = seconds_of(nbdcopy_command(source_, server, "", false), log_);
+            seconds = seconds_of(nbdcopy_command(source_, server, "", Copy::dense), log_);
         }
         check(peer_target_, "nbdcopy");
         return seconds;

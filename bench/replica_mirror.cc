@@ -63,11 +63,13 @@ class MirrorRun {
 
     void round() {
         drover();
-        peer("nbdcopy", nbdcopy_command, false);
-        peer("qemu-img convert -W -m 16", qemu_img_command, false);
-        if (what_.data_mib == what_.size_mib) return;
-        peer("nbdcopy --destination-is-zero", nbdcopy_command, true);
-        peer("qemu-img convert --target-is-zero -W -m 16", qemu_img_command, true);
+        const bool is_dense = what_.data_mib == what_.size_mib;
+        const Copy copy = is_dense ? Copy::dense : Copy::sparse;
+        peer("nbdcopy", nbdcopy_command, copy);
+        peer("qemu-img convert -W -m 16", qemu_img_command, copy);
+        if (is_dense) return;
+        peer("nbdcopy --destination-is-zero", nbdcopy_command, Copy::sparse_to_blank);
+        peer("qemu-img convert --target-is-zero -W -m 16", qemu_img_command, Copy::sparse_to_blank);
     }
 
     void print() const { times_.print(what_); }
@@ -86,13 +88,13 @@ class MirrorRun {
         times_.add("drover, and all of it read back", (proved - began) / 1e6);
     }
 
-    using Command = std::string (*)(const LoopDisk&, const NbdServer&, const std::string&, bool);
+    using Command = std::string (*)(const LoopDisk&, const NbdServer&, const std::string&, Copy);
 
-    void peer(const std::string& name, Command command, bool target_is_blank) {
+    void peer(const std::string& name, Command command, Copy copy) {
         target_.blank();
         {
             const NbdServer server(target_, keys_, log_);
-            times_.add(name, seconds_of(command(source_, server, keys_, target_is_blank), log_));
+            times_.add(name, seconds_of(command(source_, server, keys_, copy), log_));
         }
         check(name);
     }
