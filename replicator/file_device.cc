@@ -150,13 +150,15 @@ Result<> FileDevice::write(std::uint64_t offset, ByteView data) {
     return {};
 }
 
+/// A hole reads as zeroes and keeps a thin disk thin; of a block device, the kernel makes one only
+/// where it is sure of that. BLKZEROOUT writes the zeroes if it must.
 bool FileDevice::zero_by_device(std::uint64_t offset, std::uint64_t length) {
-    if (facts_.is_block_device) {
-        std::uint64_t range[2] = {offset, length};
-        return ::ioctl(direct_.get(), BLKZEROOUT, range) == 0;
-    }
-    return ::fallocate(cached_.get(), FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-                       static_cast<off_t>(offset), static_cast<off_t>(length)) == 0;
+    const int fd = facts_.is_block_device ? direct_.get() : cached_.get();
+    if (::fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, static_cast<off_t>(offset),
+                    static_cast<off_t>(length)) == 0)
+        return true;
+    std::uint64_t range[2] = {offset, length};
+    return facts_.is_block_device && ::ioctl(fd, BLKZEROOUT, range) == 0;
 }
 
 Result<> FileDevice::write_zeroes(std::uint64_t offset, std::uint64_t length) {

@@ -204,7 +204,9 @@ Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const Pass
                           total_backlog(job_) == 0;
     if (!is_clean) return {};
     if (facts.is_point) stream.mark_point(job_.clock.wall_micros());
-    TRY_VOID(stream.finish(true));
+    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint: another
+    // one would only take its time, under the fence.
+    TRY_VOID(stream.finish(!job_.state.is_known_to_target()));
     if (job_.makes_points) {
         // A target with a journal acknowledges what it has not yet applied. It answers in order.
         TRY_VOID(control.send(Ping{}));

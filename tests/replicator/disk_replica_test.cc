@@ -206,6 +206,25 @@ TEST_CASE("loop device: resized during sync, it stalls with the reason and is co
     sync->must_be_equal();
 }
 
+TEST_CASE("loop device: zeroes give back what a thin disk held") {
+    std::string why;
+    const auto loop = LoopDisk::make(16 * mib, why);
+    if (!loop) {
+        WARN("skipped: " << why);
+        return;
+    }
+    REQUIRE(loop->write(0, 16 * mib, 0xaa));
+    const auto disk = opened(loop->facts().path, Access::read_write);
+    REQUIRE(ok(disk->flush()));
+    const std::uint64_t before = loop->allocated_bytes();
+    REQUIRE(ok(disk->write_zeroes(4 * mib, 8 * mib)));
+    REQUIRE(ok(disk->flush()));
+    CHECK(loop->allocated_bytes() + 7 * mib <= before);
+    Bytes expected(16 * mib, 0xaa);
+    std::fill_n(expected.begin() + static_cast<std::ptrdiff_t>(4 * mib), 8 * mib, std::uint8_t{0});
+    CHECK(loop->contents() == expected);
+}
+
 TEST_CASE("loop device: its accounting switched off during sync, it is compared as a whole") {
     const auto sync = InSync::make();
     if (!sync) return;

@@ -144,6 +144,13 @@ bool LoopDisk::resize(std::uint64_t size_bytes) const {
            ::ioctl(fd_.get(), LOOP_SET_CAPACITY, 0) == 0;
 }
 
+std::uint64_t LoopDisk::allocated_bytes() const {
+    struct stat status {};
+
+    return ::stat(file_.c_str(), &status) == 0 ? static_cast<std::uint64_t>(status.st_blocks) * 512
+                                               : 0;
+}
+
 Bytes LoopDisk::contents() const {
     constexpr std::uint64_t step = 1U << 20;
     DirectBuffer buffer(step);

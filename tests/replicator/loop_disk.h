@@ -51,6 +51,8 @@ class LoopDisk {
     /// Of the file below and, as `losetup -c` does it, of the disk; facts() stay.
     [[nodiscard]] bool resize(std::uint64_t size_bytes) const;
     [[nodiscard]] Bytes contents() const;
+    /// That the file below takes.
+    [[nodiscard]] std::uint64_t allocated_bytes() const;
 
   private:
     LoopDisk() = default;
