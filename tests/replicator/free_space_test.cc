@@ -318,7 +318,45 @@ void prove_busy(const FilesystemTools& tools, End end) {
                     << filesystem_disk_bytes / piece_bytes << " MiB");
 }
 
+/// Files vanish while free space is asked for, and nobody syncs: what the answer calls free must
+/// not belong to a file again after a power cut.
+void prove_deleted(const FilesystemTools& tools) {
+    constexpr std::uint64_t files = 1500;
+    const auto bench = bench_of(tools);
+    if (!bench || !ebpf_can_track(bench->disk().facts())) return;
+    REQUIRE(bench->mount());
+    for (std::uint64_t i = 0; i < files; ++i)
+        REQUIRE(write_sealed_file(bench->root(), i, 3 * block_bytes));
+    Tracking tracking(bench->disk());
+    std::atomic<bool> stop = false;
+    std::atomic<std::uint64_t> deleted = 0;
+    std::thread deleter([&] {
+        for (; !stop && deleted < files; ++deleted)
+            ::unlink((bench->root() /
+                      ("sealed-" + std::to_string(deleted) + "-" + std::to_string(3 * block_bytes)))
+                         .c_str());
+    });
+    const auto device = device_of(bench->disk());
+    const auto space = read_free_space(*device);
+    stop = true;
+    deleter.join();
+    REQUIRE(ok(space));
+    Mask mask(filesystem_disk_bytes);
+    for (const ByteSpan& span : space->ranges)
+        mask.map().set(span.begin / block_bytes, span.length() / block_bytes);
+    Copier copier(*bench);
+    copier.mirror(space->ranges);
+    REQUIRE(tracking.drain(copier, mask.map()));
+    REQUIRE(bench->unmount());
+    CHECK(bench->wrong_in_copy() == "");
+    WARN(tools.type << ": " << deleted << " of " << files << " files deleted meanwhile");
+}
+
 }  // namespace
+
+TEST_CASE("free space: a file deleted while it is asked for does not come back without content") {
+    for (const FilesystemTools& tools : filesystem_tools()) prove_deleted(tools);
+}
 
 TEST_CASE("free space: a copy without it is a clean filesystem with every file: ext4") {
     prove_quiet(*tools_of("ext4"), odd_start);
