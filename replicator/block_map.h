@@ -30,6 +30,11 @@ class BlockMap {
 
     [[nodiscard]] std::uint64_t blocks() const { return blocks_; }
 
+    /// The view's beginning; at most all of it.
+    [[nodiscard]] BlockMap first(std::uint64_t blocks) const {
+        return {words_, blocks < blocks_ ? blocks : blocks_};
+    }
+
     void set(std::uint64_t first_block, std::uint64_t count);
     void clear(std::uint64_t first_block, std::uint64_t count);
     [[nodiscard]] bool test(std::uint64_t block) const;

@@ -3,8 +3,9 @@
 ///
 ///   dirty ──take_region──► pending (of the open batch) + extents to read, in ascending order
 ///
-/// The initial mirror is the same walk over a map of all ones; its cursor is the block after the
-/// last one taken, and travels in every COMMIT as `mirrored_upto`.
+/// The initial mirror is the same walk over a map of all ones (or of what is used, source_skip.h);
+/// its cursor is the block after the last one taken, and travels in every COMMIT as
+/// `mirrored_upto`.
 #pragma once
 
 #include "replicator/block_map.h"

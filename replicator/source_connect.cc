@@ -2,6 +2,7 @@
 
 #include "base/mutation.h"
 #include "replicator/peer_codec.h"
+#include "replicator/source_skip.h"
 
 #include <algorithm>
 
@@ -82,9 +83,10 @@ void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
         requeue_pending(job, i);
         job.state.set_cursor(i, 0);
         if (checkpoint.is_blank()) {
-            job.tracker(i).dirty().set_all();
+            begin_sweep(job, i);
             job.state.set_phase(i, CopyPhase::mirroring);
         } else {
+            revoke_skips(job, i);
             // The comparison finds what differs. A write before the clearing is seen by its reads,
             // one after it keeps its bit.
             const bool compares = !DROVER_MUTANT("compare_skipped");

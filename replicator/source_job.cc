@@ -1,6 +1,7 @@
 #include "replicator/source_job.h"
 
 #include "replicator/pass_plan.h"
+#include "replicator/source_skip.h"
 
 #include <numeric>
 
@@ -58,6 +59,7 @@ void report_progress(SourceJob& job) {
 }
 
 void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {
+    revoke_skips(job, disk);
     // First the phase: killed in between, the disk is compared although the target knows it.
     job.state.set_cursor(disk, 0);
     job.state.set_phase(disk, CopyPhase::comparing);

@@ -5,6 +5,7 @@
 #include "replicator/aligned_buffer.h"
 #include "replicator/pass_plan.h"
 #include "replicator/quiet_window.h"
+#include "replicator/source_skip.h"
 
 #include <algorithm>
 #include <memory>
@@ -35,8 +36,8 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
     while (block < dirty.blocks()) {
         if (job.interrupted()) return false;
         if (batch_is_full(stream.open_bytes())) TRY_VOID(stream.commit());
-        const Region region = take_region(dirty, job.state.pending(disk, stream.open_batch()),
-                                          block, size, job.tracker(disk).observe_bytes());
+        const Region region =
+            take_to_send(job, disk, job.state.pending(disk, stream.open_batch()), block);
         if (!sweeps) job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
         if (!region.extents.empty() && !buffer)
             buffer = std::make_unique<AlignedBuffer>(extent_bytes_max);

@@ -9,6 +9,7 @@
 #include "replicator/source_pass.h"
 #include "replicator/source_read_back.h"
 #include "replicator/source_seal.h"
+#include "replicator/source_skip.h"
 #include "replicator/source_verify.h"
 #include "replicator/source_walk.h"
 
@@ -333,6 +334,7 @@ void Source::forget() {
     job_.wishes.stop();
     if (thread_.joinable()) thread_.join();
     for (std::size_t i = 0; i < job_.disks(); ++i) job_.tracker(i).forget();
+    for (std::size_t i = 0; i < job_.disks(); ++i) forget_skips(job_, i);
     job_.state.forget();
 }
 
@@ -369,6 +371,7 @@ Result<std::unique_ptr<SourceReplica>> open_source_replica(SourceConfig config,
         key.tracker_generations.push_back(disk.tracker->generation());
         key.trackers_resumed = key.trackers_resumed && disk.tracker->resumed();
     }
+    TRY_VOID(open_skips(config, key, random));
     TRY(SourceState state, SourceState::open(config.state_directory, key, random.uuid()));
     return std::unique_ptr<SourceReplica>(
         std::make_unique<Source>(std::move(config), std::move(state), observer, clock, random));

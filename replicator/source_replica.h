@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "replicator/device.h"
 #include "replicator/freezer.h"
+#include "replicator/free_space.h"
 #include "replicator/tracker.h"
 #include "schemas/model.h"
 #include "wire/link.h"
@@ -37,9 +38,15 @@ class SourceObserver {
     virtual void progress(const Progress& progress) = 0;
 };
 
+class SkippingDevice;
+
 struct SourceDisk {
     std::unique_ptr<BlockDevice> device;
     std::unique_ptr<ChangeTracker> tracker;
+    /// If given, a first mirror leaves out what this says of the disk: usually read_free_space.
+    /// Asked once, on the replica's thread, after the tracker was attached.
+    std::function<Result<FreeSpace>(BlockDevice&)> free_space = {};
+    SkippingDevice* skips = nullptr;  ///< `device`, if it leaves something out; set by the replica
 };
 
 /// How often the replica does what nobody waits for, in milliseconds.

@@ -4,6 +4,7 @@
 #include "replicator/pass_plan.h"
 #include "replicator/quiet_window.h"
 #include "replicator/source_pass.h"
+#include "replicator/source_skip.h"
 
 #include <algorithm>
 
@@ -83,8 +84,7 @@ Result<bool> read_dirty(SourceJob& job, std::uint64_t batch, Spool& spool) {
         for (std::uint64_t block = 0; block < dirty.blocks();) {
             // A region may be a little larger than it was asked to be.
             if (!spool.has_room(2 * region_bytes_max)) return false;
-            const Region region = take_region(dirty, job.state.pending(disk, batch), block,
-                                              job.size(disk), job.tracker(disk).observe_bytes());
+            const Region region = take_to_send(job, disk, job.state.pending(disk, batch), block);
             job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
             for (const Extent& extent : region.extents)
                 TRY_VOID(job.device(disk).read(extent.offset, spool.add(disk, extent)));

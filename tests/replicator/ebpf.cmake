@@ -3,3 +3,5 @@
 drover_test(audit_ledger_test LIBS drover_replicator SOURCES audit_ledger_test.cc)
 drover_test(ebpf_tracker_test LIBS drover_replicator LABELS e2e TIMEOUT 180
   SOURCES ebpf_tracker_test.cc ebpf_copy_test.cc ebpf_point_test.cc loop_disk.cc)
+drover_test(free_space_test LIBS drover_replica_lab LABELS e2e TIMEOUT 600
+  SOURCES free_space_test.cc filesystem_bench.cc loop_disk.cc skip_disk_test.cc)

@@ -66,8 +66,9 @@ bool write_fully(int fd, std::uint64_t offset, std::uint64_t length, std::uint8_
            static_cast<ssize_t>(length);
 }
 
-std::unique_ptr<LoopDisk> LoopDisk::make(std::uint64_t size_bytes, std::string& why) {
-    std::string file = "/var/tmp/drover-loop-XXXXXX";
+std::unique_ptr<LoopDisk> LoopDisk::make(std::uint64_t size_bytes, std::string& why,
+                                         const std::string& directory) {
+    std::string file = directory + "/drover-loop-XXXXXX";
     const Fd backing(::mkostemp(file.data(), O_CLOEXEC));
     std::unique_ptr<LoopDisk> disk(new LoopDisk);
     disk->file_ = file;

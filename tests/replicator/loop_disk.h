@@ -30,7 +30,8 @@ class DirectBuffer {
 class LoopDisk {
   public:
     /// Null if this host has no loop devices to give; `why` then says what failed.
-    [[nodiscard]] static std::unique_ptr<LoopDisk> make(std::uint64_t size_bytes, std::string& why);
+    [[nodiscard]] static std::unique_ptr<LoopDisk> make(std::uint64_t size_bytes, std::string& why,
+                                                        const std::string& directory = "/var/tmp");
     ~LoopDisk();
     LoopDisk(const LoopDisk&) = delete;
     LoopDisk& operator=(const LoopDisk&) = delete;

@@ -220,6 +220,7 @@ void Lab::start_source() {
     for (std::size_t i = 0; i < source_disks.size(); ++i) {
         SourceDisk disk;
         disk.device = open_source_disk(i);
+        disk.free_space = free_space;
         if (tracking_) {
             disk.tracker = std::make_unique<MarkingTracker>(*source_disks[i]);
         } else {

@@ -175,6 +175,8 @@ class Lab {
     /// Real disks in place of the memory ones, of the same sizes.
     std::function<std::unique_ptr<BlockDevice>(std::size_t)> open_source_disk;
     std::function<std::unique_ptr<BlockDevice>(std::size_t)> open_target_disk;
+    /// What the source disks' filesystems would say is free.
+    std::function<Result<FreeSpace>(BlockDevice&)> free_space;
     bool allow_ebpf = false;
     std::string why_not_ebpf;  ///< of the source disk opened last
     bool tracker_resumed = false;
