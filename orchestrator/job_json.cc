@@ -42,6 +42,7 @@ json::object sample_json(const ProgressSample& sample) {
             {"bytes_differed", progress.bytes_differed},
             {"walk_rounds", progress.walk_rounds},
             {"walk_alarms", progress.walk_alarms},
+            {"bytes_on_wire", progress.bytes_on_wire},
             {"received_at", rfc3339(sample.received_micros)}};
 }
 

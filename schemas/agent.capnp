@@ -319,6 +319,7 @@ struct Progress {
   bytesDiffered @16 :UInt64;     # of those, and sent again; 0 on good hardware
   walkRounds @17 :UInt64;        # complete rounds of the comparison while in sync
   walkAlarms @18 :UInt64;        # ranges that differed unexplained; must stay 0
+  bytesOnWire @19 :UInt64;       # frames as handed to the bulk connection: headers, payloads as stored
 }
 
 # ---- after a restore ----

@@ -294,6 +294,7 @@ void write(schema::Progress::Builder out, const Progress& value) {
     out.setBytesDiffered(value.bytes_differed);
     out.setWalkRounds(value.walk_rounds);
     out.setWalkAlarms(value.walk_alarms);
+    out.setBytesOnWire(value.bytes_on_wire);
 }
 
 Progress read(schema::Progress::Reader in, Checks& checks) {
@@ -321,6 +322,7 @@ Progress read(schema::Progress::Reader in, Checks& checks) {
     value.bytes_differed = in.getBytesDiffered();
     value.walk_rounds = in.getWalkRounds();
     value.walk_alarms = in.getWalkAlarms();
+    value.bytes_on_wire = in.getBytesOnWire();
     return value;
 }
 

@@ -168,6 +168,7 @@ struct Progress {
     std::uint64_t bytes_differed = 0;    ///< of those, and sent again; stays 0 on good hardware
     std::uint64_t walk_rounds = 0;       ///< complete rounds of the comparison while in sync
     std::uint64_t walk_alarms = 0;       ///< ranges that differed unexplained; must stay 0
+    std::uint64_t bytes_on_wire = 0;     ///< frames with their headers, payloads as compressed
 
     bool operator==(const Progress&) const = default;
 };

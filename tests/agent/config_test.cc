@@ -22,6 +22,8 @@ mib_per_s = 0
 [journal]
 directory = "/var/lib/drover-journal"
 size_mib = 64
+[transport]
+compression = "zstd"
 [hooks]
 stop-app = "/etc/drover/hooks/stop-app"
 [hook_limits]
@@ -49,6 +51,7 @@ TEST_CASE("config: every documented key is read") {
     CHECK(config->listen->bulk_port == 7002);
     CHECK_FALSE(config->allow_ebpf);
     CHECK(config->walk_mib_per_s == 0);
+    CHECK(config->compression == replicator::Compression::zstd);
     CHECK(config->journal_directory == "/var/lib/drover-journal");
     CHECK(config->journal_mib == 64);
     CHECK(config->hooks.at("stop-app") == "/etc/drover/hooks/stop-app");
@@ -61,6 +64,7 @@ TEST_CASE("config: a source needs no listener, and a target advertises its bind 
     REQUIRE(source.has_value());
     CHECK_FALSE(source->listen);
     CHECK(source->journal_directory.empty());
+    CHECK(source->compression == replicator::Compression::automatic);
     CHECK(source->server_host == "::1");
     const auto target = parse_config(
         "name='a'\nserver='h:1'\nstate='/s'\nroles=['target']\n[listen]\nhost='10.0.0.3'\n", "x");
@@ -89,6 +93,8 @@ TEST_CASE("config: what is wrong is refused with its place") {
         with("\"/var/lib/drover-journal\"", "\"journal\""),
         with("directory = ", "place = "),
         with("size_mib = 64", "size_mib = 15"),
+        with("compression = \"zstd\"", "compression = \"gzip\""),
+        with("compression = \"zstd\"", "level = 3"),
         with("/etc/drover/hooks/stop-app", "stop-app"),
         with("timeout_s = 30", "timeout_s = 0"),
         with("[tracker]", "[tracker"),

@@ -183,6 +183,7 @@ inline Progress progress() {
     progress.bytes_differed = 12;
     progress.walk_rounds = 13;
     progress.walk_alarms = 14;
+    progress.bytes_on_wire = 15;
     return progress;
 }
 
