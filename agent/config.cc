@@ -165,6 +165,24 @@ void read_tracker(Reader& reader, const toml::table& root, Config& config) {
     config.allow_ebpf = kind == "auto";
 }
 
+void read_transport(Reader& reader, const toml::table& root, Config& config) {
+    using replicator::Compression;
+    const toml::table* transport = reader.section(root, "transport");
+    if (transport == nullptr) return;
+    reader.only_keys(*transport, {"compression"});
+    static const std::map<std::string, Compression> kinds{{"auto", Compression::automatic},
+                                                          {"none", Compression::none},
+                                                          {"lz4", Compression::lz4},
+                                                          {"zstd", Compression::zstd}};
+    const auto kind = kinds.find(reader.text(*transport, "compression", "auto"));
+    if (kind != kinds.end()) {
+        config.compression = kind->second;
+    } else {
+        reader.complain(transport->get("compression"),
+                        "transport.compression must be \"auto\", \"none\", \"lz4\" or \"zstd\"");
+    }
+}
+
 void read_walker(Reader& reader, const toml::table& root, Config& config) {
     const toml::table* walker = reader.section(root, "walker");
     if (walker == nullptr) return;
@@ -212,7 +230,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     Reader reader(origin);
     Config config;
     reader.only_keys(root, {"name", "server", "state", "roles", "listen", "tracker", "walker",
-                            "journal", "freeze", "hooks", "hook_limits"});
+                            "journal", "freeze", "transport", "hooks", "hook_limits"});
     config.name = reader.text(root, "name");
     if (!valid_name(config.name))
         reader.complain(root.get("name"), "\"name\" must be 1 to 63 characters of [a-z0-9-]");
@@ -223,6 +241,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     read_roles(reader, root, config);
     read_listen(reader, root, config);
     read_tracker(reader, root, config);
+    read_transport(reader, root, config);
     read_walker(reader, root, config);
     read_journal(reader, root, config);
     read_freeze(reader, root, config);

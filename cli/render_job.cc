@@ -238,6 +238,8 @@ std::string render_progress(const Json& job) {
     out += ", sent " + size_text(source["bytes_sent_mirror"].number()) + " mirror + " +
            size_text(source["bytes_sent_sync"].number()) + " sync for " +
            size_text(source["bytes_changed"].number()) + " changed";
+    if (const std::uint64_t bytes = source["bytes_on_wire"].number(); bytes > 0)
+        out += ", " + size_text(bytes) + " on the wire";
     if (const std::uint64_t bytes = source["bytes_unverified"].number(); bytes > 0)
         out += ", " + size_text(bytes) + " not read back yet";
     if (const std::uint64_t bytes = source["bytes_differed"].number(); bytes > 0)

@@ -49,6 +49,7 @@ json::object sample_json(const ProgressSample& sample) {
             {"walk_alarms", progress.walk_alarms},
             {"journal_lag_bytes", progress.journal_lag_bytes},
             {"points", std::move(points)},
+            {"bytes_on_wire", progress.bytes_on_wire},
             {"received_at", rfc3339(sample.received_micros)}};
 }
 

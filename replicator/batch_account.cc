@@ -6,12 +6,16 @@
 
 namespace drover::replicator {
 
-Result<> BatchAccount::check(const FrameHeader& header) const {
-    const bool is_next = header.batch == committed_ + 1 && open_[1].frames == 0;
-    if (is_next || header.batch == committed_ + 2) return {};
+Result<> BatchAccount::admit(const FrameHeader& header) {
+    const bool is_next = header.batch == committed_ + 1 && open_[1].admitted == 0 && !is_closed_;
+    if (is_next || header.batch == committed_ + 2) {
+        ++open_[is_next ? 0 : 1].admitted;
+        return {};
+    }
     return Error(Errc::invalid, "bad_frame",
                  "a frame of batch " + std::to_string(header.batch) + " after batch " +
-                     std::to_string(committed_) + " was committed",
+                     std::to_string(committed_) +
+                     (is_closed_ ? " and the COMMIT after it" : " was committed"),
                  "nothing of it was written", "check that both agents run matching versions");
 }
 
@@ -27,6 +31,16 @@ std::uint64_t BatchAccount::frames(std::uint64_t batch) const {
     return open_[0].frames;
 }
 
+std::uint64_t BatchAccount::admitted(std::uint64_t batch) const {
+    DROVER_ASSERT(batch == committed_ + 1);
+    return open_[0].admitted;
+}
+
+void BatchAccount::close(std::uint64_t batch) {
+    DROVER_ASSERT(batch == committed_ + 1);
+    is_closed_ = true;
+}
+
 Digest BatchAccount::digest(std::uint64_t batch) const {
     DROVER_ASSERT(batch == committed_ + 1);
     return open_[0].digest.digest();
@@ -34,6 +48,7 @@ Digest BatchAccount::digest(std::uint64_t batch) const {
 
 void BatchAccount::commit() {
     ++committed_;
+    is_closed_ = false;
     open_[0] = std::exchange(open_[1], Open{});
 }
 

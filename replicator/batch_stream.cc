@@ -2,20 +2,51 @@
 
 #include "base/assert.h"
 #include "base/mutation.h"
+#include "base/threads.h"
 #include "replicator/zero_runs.h"
+
+#include <algorithm>
 
 namespace drover::replicator {
 
-Result<> BatchStream::send_frame(FrameHeader header, ByteView content) {
+void BatchStream::note_read(std::int64_t ms, std::uint64_t limit_bytes_per_s) {
+    if (packer_ == nullptr) return;
+    packer_->set_limit(limit_bytes_per_s);
+    packer_->note_read(ms);
+}
+
+Result<> BatchStream::send_frame(FrameHeader header, ByteView content, Sent& sent) {
     header.raw_length = static_cast<std::uint32_t>(content.size());
     header.digest = digest_of(content);
     const bool is_data = header.kind == FrameKind::data;
-    header.stored_length = is_data ? header.raw_length : 0;
+    ByteView payload = is_data ? content : ByteView();
+    if (is_data && packer_ != nullptr) {
+        const BulkPacker::Packed packed = packer_->pack(content);
+        header.codec = packed.codec;
+        payload = packed.payload;
+    }
+    header.stored_length = static_cast<std::uint32_t>(payload.size());
     const auto head = encode_frame_header(header);
-    if (const auto sent = bulk_.send(head, is_data ? content : ByteView()); !sent)
-        return control_.reason_behind(sent.error());
+    const SteadyMillis began_ms = monotonic_ms();
+    if (const auto taken = bulk_.send(head, payload); !taken)
+        return control_.reason_behind(taken.error());
+    const std::size_t wire_bytes = head.size() + payload.size();
+    if (is_data && packer_ != nullptr) packer_->note_sent(wire_bytes, monotonic_ms() - began_ms);
+    sent.wire_bytes += wire_bytes;
     ++frames_;
     digest_.update(head);
+    return {};
+}
+
+Result<> BatchStream::send_run(FrameHeader header, ByteView content, Sent& sent) {
+    while (!content.empty()) {
+        const bool may_pack = header.kind == FrameKind::data && packer_ != nullptr;
+        const std::size_t limit = may_pack ? packer_->piece_bytes() : frame_raw_bytes_max;
+        const ByteView piece = content.first(std::min(content.size(), limit));
+        TRY_VOID(send_frame(header, piece, sent));
+        header.offset += piece.size();
+        content = content.subspan(piece.size());
+    }
     return {};
 }
 
@@ -28,7 +59,7 @@ Result<BatchStream::Sent> BatchStream::send(std::uint32_t disk, std::uint64_t of
         header.disk = disk;
         header.offset = offset + run.offset;
         header.kind = run.zero ? FrameKind::zero : FrameKind::data;
-        TRY_VOID(send_frame(header, data.subspan(run.offset, run.length)));
+        TRY_VOID(send_run(header, data.subspan(run.offset, run.length), sent));
         (run.zero ? sent.zero_bytes : sent.payload_bytes) += run.length;
     }
     open_bytes_ += data.size();

@@ -6,6 +6,7 @@
 ///   ack
 #pragma once
 
+#include "replicator/bulk_packer.h"
 #include "replicator/frame.h"
 #include "replicator/peer_channel.h"
 #include "replicator/source_state.h"
@@ -21,13 +22,15 @@ class BatchStream {
     /// Told after each acknowledgement what the target has read back. Empty: it is not asked.
     using Listener = std::function<void(const ReadBackFound&)>;
 
-    /// Numbering goes on after the state's acked batch.
+    /// Numbering goes on after the state's acked batch. `packer`: null for raw data only.
     BatchStream(wire::Link& bulk, PeerChannel& control, SourceState& state,
-                std::vector<std::uint64_t> mirrored_upto, Listener read_back = {})
+                std::vector<std::uint64_t> mirrored_upto, Listener read_back = {},
+                BulkPacker* packer = nullptr)
         : bulk_(bulk),
           control_(control),
           state_(state),
           read_back_(std::move(read_back)),
+          packer_(packer),
           batch_(state.acked_batch() + 1),
           mirrored_upto_(std::move(mirrored_upto)),
           mirrored_sent_(mirrored_upto_) {}
@@ -35,7 +38,11 @@ class BatchStream {
     struct Sent {
         std::uint64_t payload_bytes = 0;
         std::uint64_t zero_bytes = 0;
+        std::uint64_t wire_bytes = 0;  ///< frames with their headers
     };
+
+    /// What reading the data took that is sent next, and the limit that it is sent under.
+    void note_read(std::int64_t ms, std::uint64_t limit_bytes_per_s);
 
     /// Sends what was read at `offset` as data and zero frames of the open batch.
     [[nodiscard]] Result<Sent> send(std::uint32_t disk, std::uint64_t offset, ByteView data);
@@ -63,12 +70,14 @@ class BatchStream {
     [[nodiscard]] Result<> finish(bool even_if_empty = false);
 
   private:
-    [[nodiscard]] Result<> send_frame(FrameHeader header, ByteView content);
+    [[nodiscard]] Result<> send_run(FrameHeader header, ByteView content, Sent& sent);
+    [[nodiscard]] Result<> send_frame(FrameHeader header, ByteView content, Sent& sent);
 
     wire::Link& bulk_;
     PeerChannel& control_;
     SourceState& state_;
     Listener read_back_;
+    BulkPacker* packer_;
     std::uint64_t batch_;
     std::uint64_t frames_ = 0;
     std::uint64_t open_bytes_ = 0;

@@ -36,6 +36,27 @@ Result<> check_range(const FrameHeader& header, std::span<const std::uint64_t> s
     return {};
 }
 
+Result<FrameCodec> read_codec(std::uint8_t byte, BulkCodecs codecs) {
+    const bool is_known = byte == static_cast<std::uint8_t>(FrameCodec::raw) ||
+                          (byte == static_cast<std::uint8_t>(FrameCodec::lz4) && codecs.lz4) ||
+                          (byte == static_cast<std::uint8_t>(FrameCodec::zstd) && codecs.zstd);
+    if (is_known) return static_cast<FrameCodec>(byte);
+    return bad_frame("codec " + std::to_string(byte) + " is unknown or was not agreed");
+}
+
+Result<> check_stored(const FrameHeader& header, std::size_t payload_bytes) {
+    const bool is_data = header.kind == FrameKind::data;
+    if (!is_data && header.codec != FrameCodec::raw)
+        return bad_frame("a codec for " + range_text(header) + ", which has no payload");
+    const bool is_packed = header.codec != FrameCodec::raw;
+    const std::uint32_t expected = is_data ? header.raw_length : 0;
+    const bool fits = is_packed ? header.stored_length > 0 && header.stored_length < expected
+                                : header.stored_length == expected;
+    if (fits && payload_bytes == header.stored_length) return {};
+    return bad_frame("payload of " + std::to_string(payload_bytes) + " bytes, said to be " +
+                     std::to_string(header.stored_length) + ", for " + range_text(header));
+}
+
 }  // namespace
 
 std::array<std::uint8_t, frame_header_bytes> encode_frame_header(const FrameHeader& header) {
@@ -51,7 +72,8 @@ std::array<std::uint8_t, frame_header_bytes> encode_frame_header(const FrameHead
     return out;
 }
 
-Result<Frame> parse_frame(ByteView bytes, std::span<const std::uint64_t> sizes_bytes) {
+Result<Frame> parse_frame(ByteView bytes, std::span<const std::uint64_t> sizes_bytes,
+                          BulkCodecs codecs) {
     if (bytes.size() < frame_header_bytes) return bad_frame("shorter than its header");
     Frame frame;
     FrameHeader& header = frame.header;
@@ -63,14 +85,11 @@ Result<Frame> parse_frame(ByteView bytes, std::span<const std::uint64_t> sizes_b
     header.digest = *Digest::from(bytes.subspan(32, 16));
     frame.payload = bytes.subspan(frame_header_bytes);
     if (bytes[28] > static_cast<std::uint8_t>(FrameKind::discard)) return bad_frame("unknown kind");
-    if (bytes[29] != static_cast<std::uint8_t>(FrameCodec::raw)) return bad_frame("unknown codec");
+    TRY(header.codec, read_codec(bytes[29], codecs));
     if (get_u16(bytes, 30) != 0) return bad_frame("reserved bytes are not zero");
     header.kind = static_cast<FrameKind>(bytes[28]);
     TRY_VOID(check_range(header, sizes_bytes));
-    const std::uint32_t expected = header.kind == FrameKind::data ? header.raw_length : 0;
-    if (header.stored_length != expected || frame.payload.size() != expected)
-        return bad_frame("payload of " + std::to_string(frame.payload.size()) + " bytes for " +
-                         range_text(header));
+    TRY_VOID(check_stored(header, frame.payload.size()));
     return frame;
 }
 
@@ -80,8 +99,11 @@ Result<> check_content(const Frame& frame) {
                                  ? frame.payload
                                  : ByteView(zeroes).first(frame.header.raw_length);
     if (digest_of(content) == frame.header.digest) return {};
-    return Error(Errc::corrupt, "frame_corrupt",
-                 range_text(frame.header) + " arrived with another content than was read",
+    return frame_corrupt(frame.header, "arrived with another content than was read");
+}
+
+Error frame_corrupt(const FrameHeader& header, const std::string& why) {
+    return Error(Errc::corrupt, "frame_corrupt", range_text(header) + " " + why,
                  "nothing of it was written", "it is sent again; check memory and network cards");
 }
 

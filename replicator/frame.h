@@ -3,9 +3,10 @@
 ///   0 batch u64 | 8 offset u64 | 16 disk u32 | 20 raw length u32 | 24 stored length u32
 ///   28 kind u8  | 29 codec u8  | 30 reserved u16 = 0             | 32 XXH3-128 of the raw data
 ///
-/// Raw length is what the range holds, stored length what follows the header (0 for zero and
-/// discard). A parsed header is safe to use: every check against the agreed sizes was made in
-/// 64-bit arithmetic before anything is allocated or written. Pure.
+/// Raw length is what the range holds, stored length what follows the header: as much for raw data,
+/// less for a codec's, 0 for zero and discard. A parsed header is safe to use: every check against
+/// the agreed sizes was made in 64-bit arithmetic before anything is allocated, decompressed or
+/// written. Pure.
 #pragma once
 
 #include "base/bytes.h"
@@ -24,7 +25,17 @@ enum class FrameKind : std::uint8_t {
     discard = 2  ///< as zero, and the target may give the space back
 };
 
-enum class FrameCodec : std::uint8_t { raw = 0 };
+/// Of the payload: the raw data as it is, one LZ4 block, or one Zstandard frame that names its
+/// content's size. Each by itself: nothing is kept from one frame to the next.
+enum class FrameCodec : std::uint8_t { raw = 0, lz4 = 1, zstd = 2 };
+
+/// What both sides know besides raw.
+struct BulkCodecs {
+    bool lz4 = false;
+    bool zstd = false;
+
+    bool operator==(const BulkCodecs&) const = default;
+};
 
 struct FrameHeader {
     std::uint64_t batch = 0;
@@ -50,10 +61,16 @@ struct Frame {
     ByteView payload;  ///< of the buffer given to parse_frame
 };
 
-/// `sizes_bytes`: of the job's disks. Errors: invalid "bad_frame". Does not look at the digest.
-[[nodiscard]] Result<Frame> parse_frame(ByteView bytes, std::span<const std::uint64_t> sizes_bytes);
+/// `sizes_bytes`: of the job's disks; `codecs`: agreed in this session. Errors: invalid
+/// "bad_frame". Does not look at the payload: unpack it (bulk_codec.h), then check its content.
+[[nodiscard]] Result<Frame> parse_frame(ByteView bytes, std::span<const std::uint64_t> sizes_bytes,
+                                        BulkCodecs codecs = {});
 
-/// Checks the digest against the payload, or against zeroes. Errors: corrupt "frame_corrupt".
+/// Checks the digest against the unpacked payload, or against zeroes. Errors: corrupt
+/// "frame_corrupt".
 [[nodiscard]] Result<> check_content(const Frame& frame);
+
+/// Of a payload that is not what the source made: it may be damage on the way.
+[[nodiscard]] Error frame_corrupt(const FrameHeader& header, const std::string& why);
 
 }  // namespace drover::replicator

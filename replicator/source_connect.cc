@@ -132,12 +132,15 @@ Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel
     hello.overwrite_acknowledged = desired.overwrite_acknowledged;
     hello.capabilities = {"bulk.raw", "bulk.zero", "mode.direct", "mode.journal",
                           read_back_capability};
+    for (std::string& name : codec_capabilities(job.config.compression))
+        hello.capabilities.push_back(std::move(name));
     TRY_VOID(control.send(hello));
     TRY(const PeerWelcome welcome, control.expect<PeerWelcome>());
     TRY_VOID(check_welcome(job, welcome));
     job.makes_points = welcome.mode == JournalMode::journal;
     job.reads_back = std::ranges::count(welcome.capabilities, read_back_capability) > 0;
     job.read_back_seen = {};
+    job.codecs = codecs_in(welcome.capabilities);
     if (is_ours(job, welcome.checkpoint)) {
         go_on(job, welcome.checkpoint);
     } else {

@@ -41,6 +41,7 @@ struct SourceJob {
     // Of the replica's thread.
     bool makes_points = false;     ///< the present target keeps a journal
     bool reads_back = false;       ///< the present target reads back what it writes, and says so
+    BulkCodecs codecs;             ///< that the present target knows
     ReadBackFound read_back_seen;  ///< its last word in the present connection
     int read_back_rounds = 0;      ///< drains in a row that ended with something that differs
     Walk walk;

@@ -20,7 +20,10 @@ constexpr int rounds_max = 32;
 Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, const Extent& extent,
                      const AlignedBuffer& buffer, PassFacts& facts) {
     const auto data = buffer.first(extent.length);
+    const SteadyMillis began_ms = job.clock.steady_ms();
     TRY_VOID(job.device(disk).read(extent.offset, data));
+    const std::uint64_t limit = job.wishes.desired().limits.rate_bytes_per_s;
+    stream.note_read(job.clock.steady_ms() - began_ms, limit);
     if (DROVER_MUTANT("dirty_cleared_after_read"))
         job.tracker(disk).dirty().clear(extent.offset / block_bytes, blocks_of(data.size()));
     return send_read(job, stream, disk, extent.offset, data, facts);
@@ -103,9 +106,11 @@ Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk, std::u
     job.state.add(mirrors ? Counter::bytes_sent_mirror : Counter::bytes_sent_sync,
                   sent.payload_bytes);
     job.state.add(Counter::bytes_zero_skipped, sent.zero_bytes);
+    job.state.add(Counter::bytes_on_wire, sent.wire_bytes);
     report_progress(job);
+    // The limit is for the sake of the link, so it counts what the link carries.
     const std::int64_t wait = job.rate.wait_ms(
-        sent.payload_bytes, job.wishes.desired().limits.rate_bytes_per_s, job.clock.steady_ms());
+        sent.wire_bytes, job.wishes.desired().limits.rate_bytes_per_s, job.clock.steady_ms());
     return wait > 0 ? job.wishes.delay(wait, job.serial) : Result<>();
 }
 

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "replicator/batch_stream.h"
+#include "replicator/bulk_packer.h"
 #include "replicator/peer_channel.h"
 #include "replicator/source_compare.h"
 #include "replicator/source_connect.h"
@@ -142,7 +143,9 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
     BatchStream::Listener listener;
     if (job_.reads_back)
         listener = [this](const ReadBackFound& found) { take_read_back(job_, found); };
-    BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto), std::move(listener));
+    BulkPacker packer(job_.codecs, job_.config.compression, job_.clock);
+    BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto), std::move(listener),
+                       &packer);
     job_.report.set_detail({});
     enter_by_phases();
     if (all_tracked(job_)) job_.report.mirror_done(job_.state.generation());

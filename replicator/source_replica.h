@@ -8,6 +8,7 @@
 
 #include "base/clock.h"
 #include "base/random.h"
+#include "replicator/bulk_packer.h"
 #include "replicator/device.h"
 #include "replicator/freezer.h"
 #include "replicator/free_space.h"
@@ -70,6 +71,7 @@ struct SourceConfig {
     /// Connects both links to the target. Called again, with backoff, after every loss.
     std::function<Result<PeerLinks>()> dial;
     std::int64_t ack_timeout_ms = 30'000;
+    Compression compression = Compression::automatic;  ///< of what goes over the bulk link
     Pacing pacing;
 };
 

@@ -36,7 +36,8 @@ enum class Counter : std::uint8_t {
     bytes_read_back = 7,  ///< by the target, of what it wrote
     bytes_differed = 8,   ///< of those
     walk_rounds = 9,
-    walk_alarms = 10
+    walk_alarms = 10,
+    bytes_on_wire = 11  ///< frames with their headers, payloads as compressed
 };
 
 struct SourceStateKey {

@@ -153,7 +153,8 @@ Result<std::shared_ptr<TargetSession>> Target::begin_session(std::unique_ptr<wir
     welcome.checkpoint = state_->checkpoint().for_peer();
     welcome.checkpoint.verified_batch = state_->read_back.verified_batch;
     welcome.sizes_bytes = state_->disk_sizes();
-    welcome.capabilities = {"bulk.raw", "bulk.zero", "mode.direct", read_back_capability};
+    welcome.capabilities = {"bulk.raw",      "bulk.zero",   lz4_capability,
+                            zstd_capability, "mode.direct", read_back_capability};
     if (state_->has_journal()) welcome.capabilities.emplace_back("mode.journal");
     auto session = std::make_shared<TargetSession>(*state_, welcome.session_id, std::move(link),
                                                    *asked, clock_);

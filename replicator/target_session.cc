@@ -44,6 +44,7 @@ TargetSession::TargetSession(TargetState& state, const Uuid& id,
     : state_(state),
       id_(id),
       sizes_bytes_(hello.ticket.sizes_bytes),
+      codecs_(codecs_in(hello.capabilities)),
       clock_(clock),
       control_(std::move(control)),
       read_back_(read_back_for(hello, state)),
@@ -140,9 +141,10 @@ Result<> TargetSession::wait_for_frames(const Commit& commit) {
                          "frames of batch " + std::to_string(commit.batch) + " did not arrive",
                          "everything that was acknowledged", "the source sends them again");
     }
-    if (account_.frames(commit.batch) != commit.frames ||
+    if (account_.admitted(commit.batch) != commit.frames ||
         account_.digest(commit.batch) != commit.digest)
         return protocol_error("the commit names other frames than arrived");
+    account_.close(commit.batch);
     return {};
 }
 
@@ -243,12 +245,13 @@ void TargetSession::receive_bulk() {
 }
 
 Result<> TargetSession::apply(ByteView bytes) {
-    TRY(const Frame frame, parse_frame(bytes, sizes_bytes_));
-    const FrameHeader& header = frame.header;
+    TRY(const Frame packed, parse_frame(bytes, sizes_bytes_, codecs_));
+    const FrameHeader& header = packed.header;
     {
         const std::lock_guard lock(mutex_);
-        TRY_VOID(account_.check(header));
+        TRY_VOID(account_.admit(header));
     }
+    TRY(const Frame frame, unpacker_.unpack(packed));
     const auto hashes = read_back_ ? hashes_of(frame) : nullptr;
     TRY_VOID(check_content(frame));
     TRY_VOID(state_.before_write(header));

@@ -1,14 +1,15 @@
 /// One connection of a source: a control link, answered in order, and a bulk link whose frames are
 /// checked and written in place.
 ///
-///   bulk thread:    frame ─► check ─► write ─► account ─┐ notify
-///   control thread: Commit{n frames} ─► wait ───────────┴► flush ─► checkpoint ─► Committed
+///   bulk thread:    frame ─► check, unpack ─► write ─► account ─┐
+///   control thread: Commit{n frames} ─► wait ───────────────────┴► flush ─► checkpoint ─► Committed
 ///   behind them:    read_back.h
 #pragma once
 
 #include "base/clock.h"
 #include "base/threads.h"
 #include "replicator/batch_account.h"
+#include "replicator/bulk_codec.h"
 #include "replicator/peer_message.h"
 #include "replicator/target_state.h"
 #include "wire/link.h"
@@ -60,6 +61,8 @@ class TargetSession {
     TargetState& state_;
     const Uuid id_;
     const std::vector<std::uint64_t> sizes_bytes_;
+    const BulkCodecs codecs_;    ///< that the source may use: it knows them, and so do we
+    BulkDecompressor unpacker_;  ///< of the bulk thread
     Clock& clock_;
     std::unique_ptr<wire::Link> control_;
     std::unique_ptr<ReadBack> read_back_;  ///< null: the source knows nothing of it

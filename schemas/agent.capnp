@@ -321,6 +321,7 @@ struct Progress {
   walkAlarms @18 :UInt64;        # ranges that differed unexplained; must stay 0
   journalLagBytes @19 :UInt64;   # target only: durable there, not on its disks yet
   points @20 :List(PointMark);   # target only: <= 64, oldest first
+  bytesOnWire @21 :UInt64;       # frames as handed to the bulk connection: headers, payloads as stored
 }
 
 struct PointMark {

@@ -301,6 +301,7 @@ void write(schema::Progress::Builder out, const Progress& value) {
         points[i].setTakenMicros(value.points[i].taken_micros);
         points[i].setKind(wire_enum<schema::PointKind>(value.points[i].kind));
     }
+    out.setBytesOnWire(value.bytes_on_wire);
 }
 
 Progress read(schema::Progress::Reader in, Checks& checks) {
@@ -334,6 +335,7 @@ Progress read(schema::Progress::Reader in, Checks& checks) {
             return PointMark{point.getBatch(), point.getTakenMicros(),
                              checks.number(point.getKind(), PointKind::application, "point kind")};
         });
+    value.bytes_on_wire = in.getBytesOnWire();
     return value;
 }
 

@@ -34,7 +34,8 @@ struct PeerHello {
   bootId @4 :Text;                   # of the source host
   resume @5 :Bool;                   # the source holds maps of this generation and could go on
   overwriteAcknowledged @6 :Bool;    # a named person accepted that foreign writes are lost
-  capabilities @7 :List(Text);       # <= 64, for example "bulk.zero"
+  capabilities @7 :List(Text);       # <= 64, for example "bulk.zero"; "bulk.lz4" and "bulk.zstd": codecs
+                                     # of bulk frames, used only if both sides name them
 }
 
 struct Checkpoint {

@@ -187,6 +187,7 @@ struct Progress {
     std::uint64_t walk_alarms = 0;        ///< ranges that differed unexplained; must stay 0
     std::uint64_t journal_lag_bytes = 0;  ///< target only: durable there, not on its disks yet
     std::vector<PointMark> points;        ///< target only: the way back, oldest first
+    std::uint64_t bytes_on_wire = 0;      ///< frames with their headers, payloads as compressed
 
     bool operator==(const Progress&) const = default;
 };

@@ -4,6 +4,7 @@
 #include "agent/session_steps.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 namespace drover::sim {
@@ -24,6 +25,10 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
         replicator::SourceConfig config, replicator::SourceObserver& observer) override {
         config.pacing = options_.pacing;
         config.ack_timeout_ms = options_.ack_timeout_ms;
+        // In virtual time nothing is ever waited for that would make the policy compress.
+        constexpr std::array kinds{replicator::Compression::automatic, replicator::Compression::lz4,
+                                   replicator::Compression::zstd};
+        config.compression = kinds[config.ticket.job.data[0] % kinds.size()];
         return replicator::open_source_replica(std::move(config), observer, clock_, random_);
     }
 

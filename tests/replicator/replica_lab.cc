@@ -63,7 +63,11 @@ TemporaryDirectory::~TemporaryDirectory() {
 }
 
 bool eventually(const std::function<bool()>& condition) {
-    const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    return within(10'000, condition);
+}
+
+bool within(std::int64_t ms, const std::function<bool()>& condition) {
+    const auto deadline = std::chrono::steady_clock::now() + std::chrono::milliseconds(ms);
     while (!condition()) {
         if (std::chrono::steady_clock::now() > deadline) return false;
         std::this_thread::sleep_for(std::chrono::milliseconds(2));
@@ -238,6 +242,8 @@ void Lab::start_source() {
     config.mode = mode;
     config.limits = limits;
     config.pacing = pacing;
+    config.compression = compression;
+    config.ack_timeout_ms = ack_timeout_ms;
     config.backlog_bytes_max = 1U << 20;
     config.overwrite_acknowledged = overwrite_acknowledged;
     config.dial = [this] { return dial(); };
@@ -277,8 +283,10 @@ Result<PeerLinks> Lab::dial() {
     });
     admissions_.emplace_back(
         [gate, link = std::move(bulk.second)]() mutable { gate->admit_bulk(std::move(link)); });
-    return PeerLinks{std::move(control.first),
-                     std::make_unique<FlippingLink>(std::move(bulk.first), flip_bulk_frame_in)};
+    PeerLinks links{std::move(control.first),
+                    std::make_unique<FlippingLink>(std::move(bulk.first), flip_bulk_frame_in)};
+    if (wrap_links) wrap_links(links);
+    return links;
 }
 
 std::uint64_t Lab::differing_bytes() {

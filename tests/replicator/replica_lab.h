@@ -37,6 +37,8 @@ class TemporaryDirectory {
 
 /// Polls until `condition` holds; false after ten seconds.
 [[nodiscard]] bool eventually(const std::function<bool()>& condition);
+/// Polls for as long as this; for what must not happen.
+[[nodiscard]] bool within(std::int64_t ms, const std::function<bool()>& condition);
 
 /// Lets replicas come and go over a disk that stays.
 class SharedDevice final : public BlockDevice {
@@ -192,6 +194,10 @@ class Lab {
     Limits limits;
     Pacing pacing;
     std::string source_identity = "drover:agent:source";
+    Compression compression = Compression::none;  ///< frames can be counted on
+    std::int64_t ack_timeout_ms = 30'000;
+    /// The next pairs of links pass through here.
+    std::function<void(PeerLinks&)> wrap_links;
     std::optional<JournalPlace> journal;  ///< of the next target
 
     TemporaryDirectory directory;

@@ -1,6 +1,5 @@
 /// What the two agents say to each other, and what each makes of nonsense.
 #include "base/sha256.h"
-#include "replicator/batch_account.h"
 #include "replicator/checkpoint.h"
 #include "replicator/disk_hash.h"
 #include "replicator/frame.h"
@@ -50,8 +49,12 @@ PeerHello hello(std::uint64_t serial = 3) {
 
 std::vector<SourceMessage> source_messages() {
     Commit commit{8, 2, filled<Digest>(4), {4096}, filled<Generation>(9)};
-    return {hello(), commit, HashRange{{0, 4096, 65536, 65536}}, ShaRange{{0, 0, 1 << 20, 1 << 20}},
-            Ping{}, ReadBackWanted{true}};
+    return {hello(),
+            commit,
+            HashRange{{0, 4096, 65536, 65536}},
+            ShaRange{{0, 0, 1 << 20, 1 << 20}},
+            Ping{},
+            ReadBackWanted{true}};
 }
 
 std::vector<TargetMessage> target_messages() {
@@ -241,29 +244,6 @@ TEST_CASE("frame: content that is not what was read is corrupt") {
     const auto checked = check_content(*frame);
     REQUIRE_FALSE(ok(checked));
     CHECK(checked.error().code() == Errc::corrupt);
-}
-
-TEST_CASE("batch account: only the next two batches are open, in order") {
-    BatchAccount account(7);
-    FrameHeader header;
-    header.batch = 8;
-    REQUIRE(ok(account.check(header)));
-    account.add(header);
-    const Digest one = account.digest(8);
-    header.batch = 9;
-    REQUIRE(ok(account.check(header)));
-    account.add(header);
-    CHECK(account.digest(8) == one);
-    header.batch = 8;
-    CHECK_FALSE(ok(account.check(header)));  // after a frame of 9
-    header.batch = 10;
-    CHECK_FALSE(ok(account.check(header)));
-    header.batch = 7;
-    CHECK_FALSE(ok(account.check(header)));
-    CHECK(account.frames(8) == 1);
-    account.commit();
-    CHECK(account.committed() == 8);
-    CHECK(account.frames(9) == 1);
 }
 
 // ---- checkpoint and admission ----

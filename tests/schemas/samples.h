@@ -185,6 +185,7 @@ inline Progress progress() {
     progress.walk_alarms = 14;
     progress.journal_lag_bytes = 15;
     progress.points = {{16, 17, PointKind::crash}, {18, 19, PointKind::application}};
+    progress.bytes_on_wire = 20;
     return progress;
 }
 

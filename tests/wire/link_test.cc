@@ -4,12 +4,15 @@
 #include "tests/wire/raw_socket.h"
 #include "wire/memory_link.h"
 #include "wire/tls_link.h"
+#include "wire/tls_stream.h"
 
 #include <cstring>
 #include <future>
 #include <thread>
 
 #include <catch2/catch.hpp>
+
+#include <malloc.h>
 
 namespace drover::wire {
 namespace {
@@ -280,6 +283,62 @@ TEST_CASE("tls link: a peer that stops reading makes send time out") {
     }
     CHECK(ended == Errc::timed_out);
     CHECK(first->send(Bytes{1}).error().code() == Errc::unavailable);
+}
+
+/// Bytes that the process has taken and not given back; 0 where nobody can tell.
+std::size_t memory_in_use() {
+    const struct mallinfo2 info = ::mallinfo2();
+    return info.uordblks + info.hblkhd;
+}
+
+TEST_CASE("tls link: while a peer does not read, neither end piles anything up") {
+    DialOptions impatient;
+    impatient.send_timeout_ms = 300;
+    impatient.frame_bytes_max = bulk_frame_bytes_max;
+    ListenOptions options;
+    options.frame_bytes_max = bulk_frame_bytes_max;
+    auto [first, second] = tls_pair(impatient, options);
+    const Bytes body(1U << 20);
+    REQUIRE(first->send({}, body).has_value());
+    REQUIRE(second->receive(patience_ms).has_value());
+    const std::size_t before = memory_in_use();
+    int taken = 0;
+    while (first->send({}, body)) ++taken;
+    const std::size_t after = memory_in_use();
+    INFO("frames of 1 MiB in the kernel's buffers: " << taken);
+    CHECK(after <= before + (2U << 20));
+    // What the kernel keeps is bounded by its own settings; a queue of ours would not be.
+    CHECK(taken < 200);
+}
+
+TEST_CASE("tls link: a connection that ends in the middle of a frame leaves no frame") {
+    const parties::Parties parties;
+    Host host(parties.target);
+    const Bytes half = pattern(5000, 4);
+    for (const std::size_t said : {std::size_t{5001}, std::size_t{100'000}}) {
+        const Deadline deadline = deadline_in(patience_ms);
+        const auto context = make_tls_context(parties.source, TlsMode::client).value();
+        auto socket = dial_tcp("127.0.0.1", host.dial().port, deadline).value();
+        auto stream =
+            TlsStream::make(context.get(), std::move(socket), TlsStream::Role::client).value();
+        REQUIRE(stream->handshake(deadline).has_value());
+        LinkPtr accepted = host.next();
+        REQUIRE(accepted != nullptr);
+        Bytes length;
+        put_u32(length, 3);
+        REQUIRE(stream->write(length, Bytes{1, 2, 3}, deadline).has_value());
+        length.clear();
+        put_u32(length, static_cast<std::uint32_t>(said));
+        REQUIRE(stream->write(length, half, deadline).has_value());
+        CHECK(accepted->receive(patience_ms).value() == Bytes{1, 2, 3});
+        // Half a frame is not handed over, and waiting for the rest may go on.
+        CHECK(accepted->receive(20).error().code() == Errc::timed_out);
+        stream.reset();
+        const auto ended = accepted->receive(patience_ms);
+        REQUIRE_FALSE(ended.has_value());
+        CHECK(ended.error().code() == Errc::unavailable);
+        CHECK(accepted->receive(0).error().code() == Errc::unavailable);
+    }
 }
 
 // ---- volume ----
