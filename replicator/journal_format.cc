@@ -71,8 +71,8 @@ bool undos_are_possible(const JournalHeader& header) {
     std::uint64_t bytes = 0;
     for (std::size_t i = 0; i < header.undos.size(); ++i) {
         const UndoExtent& undo = header.undos[i];
-        if (undo.bytes == 0 || !is_whole_blocks(undo.bytes) || !is_whole_blocks(undo.position) ||
-            undo.bytes > header.undo_bytes - bytes)
+        if (undo.bytes == 0 || undo.batches == 0 || !is_whole_blocks(undo.bytes) ||
+            !is_whole_blocks(undo.position) || undo.bytes > header.undo_bytes - bytes)
             return false;
         bytes += undo.bytes;
         const bool is_last = i + 1 == header.undos.size();
@@ -118,6 +118,7 @@ UndoExtent undo_of(ByteView entry) {
     undo.records = get_u64(entry, 32);
     undo.content = *Digest::from(entry.subspan(40, 16));
     take_label(undo.before, entry[56]);
+    undo.batches = get_u32(entry, 60);
     return undo;
 }
 
@@ -180,6 +181,7 @@ Bytes encode_slot(const JournalHeader& header) {
         out.number(at + 32, undo.records);
         out.copy(at + 40, undo.content.view());
         out.number(at + 56, label_of(undo.before), 1);
+        out.number(at + 60, undo.batches, 4);
         at += undo_entry_bytes;
     }
     out.copy(slot_note_at, header.applied.note);

@@ -45,13 +45,15 @@ struct BatchMark {
     bool operator==(const BatchMark&) const = default;
 };
 
-/// Undo records of one batch: they take the disks back to what `before` names.
+/// Undo records of batches that followed one another: played from the last batch to the first, they
+/// take the disks back to what `before` names.
 struct UndoExtent {
     BatchMark before;            ///< without its note
     std::uint64_t position = 0;  ///< in the undo ring
     std::uint64_t bytes = 0;
-    std::uint64_t records = 0;  ///< the END record is not counted
-    Digest content;             ///< over their digests
+    std::uint64_t records = 0;  ///< END records are not counted
+    Digest content;  ///< what the END records say: XOR, each of which is over its batch's records
+    std::uint32_t batches = 1;  ///< as many END records
 
     bool operator==(const UndoExtent&) const = default;
 };

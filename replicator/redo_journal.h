@@ -104,6 +104,12 @@ class RedoJournal {
         std::optional<BatchMark> mark;  ///< once it is committed
     };
 
+    /// The undo records of one batch.
+    struct UndoPart {
+        std::uint64_t position = 0;
+        std::uint64_t records = 0;
+    };
+
     RedoJournal(BlockDevice& file, Disks disks)
         : store_(file),
           disks_(std::move(disks)) {}
@@ -145,11 +151,14 @@ class RedoJournal {
     [[nodiscard]] Result<> write_undo_record(RecordBuilder& builder, UndoExtent& undo,
                                              DigestStream& content, std::uint64_t batch);
     void note_undo(std::optional<UndoExtent> undo);
+    void pass_through(std::size_t at);
+    void give_up_one();
     [[nodiscard]] std::uint64_t undo_head() const;
     [[nodiscard]] std::uint64_t undo_used() const;
     [[nodiscard]] Result<> restore_now(std::uint64_t batch);
     [[nodiscard]] Result<> run_restore();
-    [[nodiscard]] Result<> play_undo(const UndoExtent& undo, bool writes);
+    [[nodiscard]] Result<std::vector<UndoPart>> parts_of(const UndoExtent& undo);
+    [[nodiscard]] Result<> play_undo(const UndoExtent& undo);
     [[nodiscard]] static std::vector<Touched> merged(std::vector<Touched> ranges);
     [[nodiscard]] static std::uint64_t undo_bytes_max(std::span<const Touched> ranges);
 

@@ -128,16 +128,50 @@ Result<> RedoJournal::write_undo_record(RecordBuilder& builder, UndoExtent& undo
     return {};
 }
 
-/// A batch was applied: its undo records count from the next slot on. Keeps as many points as the
-/// owner wants; what is older than the oldest of them leads nowhere.
+/// A batch was applied: its undo records count from the next slot on. What is no point to go back
+/// to is only passed through.
 void RedoJournal::note_undo(std::optional<UndoExtent> undo) {
-    if (undo) header_.undos.push_back(std::move(*undo));
     auto& undos = header_.undos;
-    const auto is_point = [](const UndoExtent& extent) { return extent.before.is_point; };
-    while (!undos.empty() &&
-           (!undos.front().before.is_point ||
-            std::ranges::count_if(undos, is_point) > std::int64_t{header_.points_max}))
-        undos.erase(undos.begin());
+    if (undo) undos.push_back(std::move(*undo));
+    const auto leads_nowhere = [&] { return !undos.empty() && !undos.front().before.is_point; };
+    while (leads_nowhere()) undos.erase(undos.begin());
+    for (std::size_t i = undos.size(); i-- > 1;)
+        if (!undos[i].before.is_point) pass_through(i);
+    while (undos.size() > header_.points_max) give_up_one();
+}
+
+/// The point that the extent leads to is none any more; one further back is reached through it.
+void RedoJournal::pass_through(std::size_t at) {
+    const UndoExtent& gone = header_.undos[at];
+    UndoExtent& into = header_.undos[at - 1];
+    into.bytes += gone.bytes;
+    into.records += gone.records;
+    into.batches += gone.batches;
+    for (std::size_t i = 0; i < into.content.data.size(); ++i)
+        into.content.data[i] ^= gone.content.data[i];
+    header_.undos.erase(header_.undos.begin() + static_cast<std::ptrdiff_t>(at));
+}
+
+/// Of the points that were found, one that has close neighbours for its age: the older they are,
+/// the fewer are kept. Of those that were asked for, the oldest, when there are no others.
+void RedoJournal::give_up_one() {
+    auto& undos = header_.undos;
+    const WallMicros now = std::max(undos.back().before.taken_micros, header_.applied.taken_micros);
+    std::size_t least = 0;
+    double least_worth = 0;
+    for (std::size_t i = 1; i < undos.size(); ++i) {
+        if (undos[i].before.kind != PointKind::crash) continue;
+        const bool is_last = i + 1 == undos.size();
+        const WallMicros next = is_last ? now : undos[i + 1].before.taken_micros;
+        const auto gap = static_cast<double>(next - undos[i - 1].before.taken_micros);
+        const auto age = std::max<WallMicros>(now - undos[i].before.taken_micros, 1);
+        const double worth = gap / static_cast<double>(age);
+        if (least != 0 && worth >= least_worth) continue;
+        least = i;
+        least_worth = worth;
+    }
+    if (least != 0) return pass_through(least);
+    undos.erase(undos.begin());
 }
 
 std::vector<BatchMark> RedoJournal::points() const {
@@ -162,7 +196,7 @@ Result<> RedoJournal::restore(std::uint64_t batch) {
         return no_such_point(batch);
     if (batch == header_.applied.batch) return {};
     for (const UndoExtent& undo : header_.undos)
-        if (undo.before.batch >= batch) TRY_VOID(play_undo(undo, false));
+        if (undo.before.batch >= batch) TRY_VOID(parts_of(undo));
     return guarded(restore_now(batch));
 }
 
@@ -187,7 +221,7 @@ Result<> RedoJournal::run_restore() {
     std::size_t at = header_.undos.size();
     do {
         --at;
-        TRY_VOID(play_undo(header_.undos[at], true));
+        TRY_VOID(play_undo(header_.undos[at]));
     } while (header_.undos[at].before.batch != goal);
     TRY_VOID(flush_disks());
     header_.applied = header_.undos[at].before;
@@ -196,21 +230,54 @@ Result<> RedoJournal::run_restore() {
     return begin_life();
 }
 
-Result<> RedoJournal::play_undo(const UndoExtent& undo, bool writes) {
-    DigestStream content;
+/// Looks at every record. Errors: corrupt.
+Result<std::vector<RedoJournal::UndoPart>> RedoJournal::parts_of(const UndoExtent& undo) {
+    std::vector<UndoPart> parts;
+    Digest content;
+    const std::uint64_t end = undo.position + undo.bytes;
     std::uint64_t position = undo.position;
-    for (std::uint64_t i = 0; i < undo.records; ++i) {
-        TRY(const auto record, store_.read(header_, JournalRing::undo, position));
-        const bool is_good =
-            record && record->head.kind == RecordKind::undo && entries_fit(record->head.entries);
-        if (!is_good)
-            return journal_corrupt("an undo record at position " + std::to_string(position));
-        content.update(record->digest.view());
-        position += record->head.bytes();
-        if (writes) TRY_VOID(write_in_place(record->head.entries, record->payload));
+    while (position < end && parts.size() < undo.batches) {
+        UndoPart part{position, 0};
+        DigestStream of_batch;
+        for (bool is_over = false; !is_over;) {
+            TRY(const auto record, store_.read(header_, JournalRing::undo, position));
+            if (!record || position >= end)
+                return journal_corrupt("an undo record at position " + std::to_string(position));
+            const RecordHead& head = record->head;
+            is_over = head.kind == RecordKind::undo_end;
+            const bool is_good =
+                is_over ? head.content == of_batch.digest() && head.records == part.records
+                        : head.kind == RecordKind::undo && entries_fit(head.entries);
+            if (!is_good)
+                return journal_corrupt("an undo record at position " + std::to_string(position));
+            position += head.bytes();
+            if (is_over) {
+                for (std::size_t i = 0; i < content.data.size(); ++i)
+                    content.data[i] ^= head.content.data[i];
+            } else {
+                of_batch.update(record->digest.view());
+                ++part.records;
+            }
+        }
+        parts.push_back(part);
     }
-    if (content.digest() == undo.content) return {};
+    if (content == undo.content && position == end && parts.size() == undo.batches) return parts;
     return journal_corrupt("undo records are not those that were written");
+}
+
+/// From the last batch to the first.
+Result<> RedoJournal::play_undo(const UndoExtent& undo) {
+    TRY(const std::vector<UndoPart> parts, parts_of(undo));
+    for (std::size_t i = parts.size(); i-- > 0;) {
+        std::uint64_t position = parts[i].position;
+        for (std::uint64_t n = 0; n < parts[i].records; ++n) {
+            TRY(const auto record, store_.read(header_, JournalRing::undo, position));
+            if (!record) return journal_corrupt("an undo record that was there before is gone");
+            TRY_VOID(write_in_place(record->head.entries, record->payload));
+            position += record->head.bytes();
+        }
+    }
+    return {};
 }
 
 }  // namespace drover::replicator

@@ -138,6 +138,19 @@ TEST_CASE("seal: under live writes a point holds what all disks held when they s
     CHECK(lab.differing_bytes() == 0);
 }
 
+TEST_CASE("seal: a point that was asked for outlives those that were found") {
+    SealLab lab({2 * mib});
+    lab.begin();
+    const auto freezer = std::make_shared<LabFreezer>(lab);
+    const auto sealed = lab.source->seal_point(freezer, patience_ms);
+    REQUIRE(ok(sealed));
+    REQUIRE(eventually([&] { return lab.target->progress().batch > sealed->batch + 100; }));
+    CHECK(has_sealed_points(lab));
+    lab.kill_source();
+    REQUIRE(ok(lab.target->restore_point(sealed->batch)));
+    CHECK(SealLab::contents(lab.target_disks) == freezer->image);
+}
+
 TEST_CASE("seal: what was thawed too early is sent, and is no point of that kind") {
     SealLab lab({2 * mib});
     lab.begin();

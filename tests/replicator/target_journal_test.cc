@@ -5,6 +5,7 @@
 #include "tests/replicator/result_checks.h"
 
 #include <array>
+#include <map>
 #include <thread>
 
 #include <catch2/catch.hpp>
@@ -338,6 +339,34 @@ TEST_CASE(
 
     lab.start_source();
     lab.drain_and_compare();
+}
+
+TEST_CASE("target journal: of many points a few stay, old ones too, and each is what it was") {
+    JournalLab lab({mib});
+    lab.begin();
+    std::map<std::uint64_t, std::vector<Bytes>> images;
+    for (std::uint64_t seed = 1; seed < 40; ++seed) {
+        lab.write_some(seed);
+        lab.drain_and_compare();
+        images[lab.points().back().batch] = contents(lab.target_disks);
+    }
+    lab.kill_source();
+    lab.kill_target();
+    lab.start_target();
+    // Opens the journal of the process before.
+    REQUIRE_FALSE(lab.target->restore_point(1'000'000));
+    const auto points = lab.points();
+    REQUIRE(points.size() == 5);
+    CHECK(points.front().batch + 10 < points.back().batch);
+    std::size_t compared = 0;
+    for (std::size_t i = points.size() - 1; i-- > 0;) {
+        REQUIRE(ok(lab.target->restore_point(points[i].batch)));
+        // Others were found while a round of writes was under way.
+        if (!images.contains(points[i].batch)) continue;
+        CHECK(contents(lab.target_disks) == images[points[i].batch]);
+        ++compared;
+    }
+    CHECK(compared > 0);
 }
 
 TEST_CASE("target journal: a crash after the disks went back leaves a target that is compared") {
