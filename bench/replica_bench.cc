@@ -1,7 +1,7 @@
 /// Replication of whole disks beside other tools: one run, on loop devices over files in memory.
 ///
 ///   replica-bench DIRECTORY MEMORY_DIRECTORY [--quick] [--rounds N] [mirror | delta | memory |
-///   compare | live | points]...
+///   compare | live]...
 ///
 /// All of them if none is named. `--quick` shows that everything runs, and measures nothing.
 #include "bench/replica_bench.h"
@@ -24,9 +24,11 @@ struct Benchmark {
 };
 
 const std::vector<Benchmark>& benchmarks() {
-    static const std::vector<Benchmark> table = {
-        {"mirror", bench_mirror},   {"delta", bench_delta}, {"memory", bench_memory},
-        {"compare", bench_compare}, {"live", bench_live},   {"points", bench_points}};
+    static const std::vector<Benchmark> table = {{"mirror", bench_mirror},
+                                                 {"delta", bench_delta},
+                                                 {"memory", bench_memory},
+                                                 {"compare", bench_compare},
+                                                 {"live", bench_live}};
     return table;
 }
 

@@ -34,7 +34,5 @@ void bench_memory(const ReplicaScale& scale);
 void bench_compare(const ReplicaScale& scale);
 /// What a writer on the source notices, and what is sent for what it writes.
 void bench_live(const ReplicaScale& scale);
-/// Gaps between consistent points by write rate. Waits for the target's journal mode.
-void bench_points(const ReplicaScale& scale);
 
 }  // namespace drover::bench

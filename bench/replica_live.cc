@@ -168,10 +168,4 @@ void bench_live(const ReplicaScale& scale) {
     run.print("disk");
 }
 
-/// Where it belongs: a writer as in LiveRun at each rate, an observer in Pair that notes when each
-/// point became durable, and pairs of ordered writes looked for in every point.
-void bench_points(const ReplicaScale&) {
-    std::printf("\nConsistent points: not measured; a target in direct mode keeps none.\n");
-}
-
 }  // namespace drover::bench
