@@ -20,6 +20,7 @@ namespace {
 
 constexpr std::int64_t nap_ms = 10;
 constexpr std::int64_t disarmed = 0;
+constexpr int look_again_ms = 100;
 
 void nap() {
     const timespec time{0, nap_ms * 1'000'000};
@@ -54,7 +55,11 @@ class Watchdog {
             const char taken = 1;
             if (::send(starter, &taken, 1, MSG_NOSIGNAL) != 1) break;
         }
-        if (limit_ms >= 0) thaw();
+        if (limit_ms >= 0) {
+            thaw();
+            for (const std::string& hook : hooks_) call(hook);
+            keep_thawed(starter);
+        }
         ::_exit(0);
     }
 
@@ -84,9 +89,16 @@ class Watchdog {
         ::close(fd);
     }
 
-    void thaw() {
+    void thaw() const {
         for (const int mount : mounts_) ::ioctl(mount, FITHAW, 0);
-        for (const std::string& hook : hooks_) call(hook);
+    }
+
+    /// A freeze that was under way when the time was over is only complete later: until the starter
+    /// asks, or is gone, and with it whatever it was doing.
+    void keep_thawed(int starter) const {
+        pollfd end{starter, POLLIN, 0};
+        while (::poll(&end, 1, look_again_ms) <= 0) thaw();
+        thaw();
     }
 
     void call(const std::string& hook) const {

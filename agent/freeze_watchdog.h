@@ -1,8 +1,8 @@
 /// The dead man's switch of a freeze: a process of its own that thaws when its starter is silent.
 ///
 ///   start ─► fork ─► waits ─┬─ "arm MS" ─► waits MS ─┬─ "disarm" ─► waits
-///                           └─ end of starter       └─ silence, or the end of starter:
-///                              ─► exits                 FITHAW all, hooks "thaw", exits
+///                           └─ end of starter        └─ silence, or the end of starter: FITHAW
+///                              ─► exits                 all, hooks "thaw", FITHAW until it is asked
 ///
 /// Between fork and exit it does nothing but read, poll, ioctl, and start hooks after thawing.
 #pragma once

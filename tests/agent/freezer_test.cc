@@ -159,6 +159,23 @@ TEST_CASE("freeze: what lasts too long is thawed beside us, and is no point") {
     CHECK(lines_of(hooks.heard) == "10-database freeze\n10-database thaw\n");
 }
 
+TEST_CASE("freeze: a filesystem that froze only when the time was over is thawed as well") {
+    if (!can_mount()) return;
+    const MountedDisk disk;
+    const auto freezer = make_freezer({{disk.device()}, "", 100, 5'000});
+    REQUIRE(freezer->prepare());
+    REQUIRE(freezer->freeze());
+    {
+        const Writer early(disk.mount_point());
+        REQUIRE(early.ends_within(5'000));
+    }
+    const Fd mount(::open(disk.mount_point().c_str(), O_RDONLY | O_DIRECTORY));
+    REQUIRE(::ioctl(mount.get(), FIFREEZE, 0) == 0);
+    const Writer late(disk.mount_point());
+    CHECK(late.ends_within(5'000));
+    CHECK(freezer->thaw().error().id() == "freeze_ended_early");
+}
+
 TEST_CASE("freeze: an agent that is killed leaves nothing frozen") {
     if (!can_mount()) return;
     const MountedDisk disk;
