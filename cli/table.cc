@@ -19,7 +19,7 @@ std::size_t width_of(const std::string& text) {
 void Table::add(std::vector<std::string> cells) {
     DROVER_ASSERT(cells.size() == rows_.front().size());
     for (std::string& cell : cells) {
-        if (cell.empty()) cell = "-";
+        if (cell.empty()) cell.assign(1, '-');
     }
     rows_.push_back(std::move(cells));
 }
