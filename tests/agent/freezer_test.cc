@@ -31,6 +31,15 @@ class MountedDisk {
         disk_.mount();
     }
 
+    /// A watchdog that has just thawed it may not be gone yet.
+    ~MountedDisk() {
+        CHECK(testing::eventually(
+            [this] { return testing::shell("umount " + disk_.mount_point()) == 0; }));
+    }
+
+    MountedDisk(const MountedDisk&) = delete;
+    MountedDisk& operator=(const MountedDisk&) = delete;
+
     [[nodiscard]] std::string device() const { return disk_.path(); }
 
     [[nodiscard]] std::string mount_point() const { return disk_.mount_point(); }
