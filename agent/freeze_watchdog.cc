@@ -1,5 +1,7 @@
 #include "agent/freeze_watchdog.h"
 
+#include "agent/hooks.h"
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -106,10 +108,7 @@ class Watchdog {
         if (child == 0) {
             char* const words[] = {const_cast<char*>(hook.c_str()), const_cast<char*>("thaw"),
                                    nullptr};
-            char* const variables[] = {
-                const_cast<char*>(
-                    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"),
-                nullptr};
+            char* const variables[] = {const_cast<char*>(hook_search_path), nullptr};
             for (const int number : {SIGTERM, SIGINT, SIGHUP, SIGPIPE}) ::signal(number, SIG_DFL);
             ::execve(words[0], words, variables);
             ::_exit(127);

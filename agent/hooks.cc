@@ -118,9 +118,6 @@ Result<> run_limited(const std::string& what, const std::vector<std::string>& wo
                  "make the hook quicker or raise hook_limits.timeout_s, then retry");
 }
 
-constexpr const char* search_path =
-    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
 Error changed(const HookRun& run, const Hash& found) {
     return Error(Errc::conflict, "hook_changed",
                  "hook " + run.hook.name + " (" + hook_step_text(run.step) +
@@ -174,10 +171,11 @@ Result<> Hooks::run(const HookRun& run) const {
         "job=" + run.job_name + " hook=" + run.hook.name + " step=" + hook_step_text(run.step);
     log::info("hook", "start", context);
     const std::string step = hook_step_text(run.step);
-    TRY_VOID(run_limited(run.hook.name + " (" + step + ")", {path},
-                         {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + step,
-                          "DROVER_DISKS=" + disks, "DROVER_TOKEN=" + run.token.hex(), search_path},
-                         std::chrono::seconds(timeout_s_)));
+    TRY_VOID(
+        run_limited(run.hook.name + " (" + step + ")", {path},
+                    {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + step, "DROVER_DISKS=" + disks,
+                     "DROVER_TOKEN=" + run.token.hex(), hook_search_path},
+                    std::chrono::seconds(timeout_s_)));
     log::info("hook", "done", context);
     return {};
 }
@@ -206,7 +204,7 @@ Result<std::vector<std::string>> freeze_hooks(const std::string& directory) {
 
 Result<> run_freeze_hook(const std::string& path, const std::string& argument,
                          std::int64_t limit_ms) {
-    return run_limited(path + " (" + argument + ")", {path, argument}, {search_path},
+    return run_limited(path + " (" + argument + ")", {path, argument}, {hook_search_path},
                        std::chrono::milliseconds(limit_ms));
 }
 

@@ -36,6 +36,10 @@ class Hooks {
 /// "pre-fence": the form in DROVER_STEP.
 [[nodiscard]] std::string hook_step_text(HookStep step);
 
+/// The PATH of every hook, as an environment's entry.
+constexpr const char* hook_search_path =
+    "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
 // ---- hooks around a freeze, as of QEMU's guest agent (fsfreeze-hook.d) ----
 
 /// The executable files of the directory, by name, after the checks of Hooks::check(). Errors:

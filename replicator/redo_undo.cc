@@ -15,6 +15,11 @@ namespace {
 constexpr std::uint64_t piece_bytes_max = 256U << 10;
 constexpr std::size_t zero_unit_bytes = 4096;
 
+/// In whatever order.
+void mix(Digest& into, const Digest& other) {
+    for (std::size_t i = 0; i < into.data.size(); ++i) into.data[i] ^= other.data[i];
+}
+
 }  // namespace
 
 std::vector<RedoJournal::Touched> RedoJournal::merged(std::vector<Touched> ranges) {
@@ -147,8 +152,7 @@ void RedoJournal::pass_through(std::size_t at) {
     into.bytes += gone.bytes;
     into.records += gone.records;
     into.batches += gone.batches;
-    for (std::size_t i = 0; i < into.content.data.size(); ++i)
-        into.content.data[i] ^= gone.content.data[i];
+    mix(into.content, gone.content);
     header_.undos.erase(header_.undos.begin() + static_cast<std::ptrdiff_t>(at));
 }
 
@@ -252,8 +256,7 @@ Result<std::vector<RedoJournal::UndoPart>> RedoJournal::parts_of(const UndoExten
                 return journal_corrupt("an undo record at position " + std::to_string(position));
             position += head.bytes();
             if (is_over) {
-                for (std::size_t i = 0; i < content.data.size(); ++i)
-                    content.data[i] ^= head.content.data[i];
+                mix(content, head.content);
             } else {
                 of_batch.update(record->digest.view());
                 ++part.records;

@@ -206,10 +206,8 @@ TEST_CASE("freeze: an agent that is killed leaves nothing frozen") {
     }
     CHECK(ms_since(began) < 5'000);
     // Its hook runs after the thaw.
-    while (lines_of(hooks.heard) != "10-database freeze\n10-database thaw\n" &&
-           ms_since(began) < 10'000)
-        ::usleep(10'000);
-    CHECK(lines_of(hooks.heard) == "10-database freeze\n10-database thaw\n");
+    CHECK(testing::eventually(
+        [&] { return lines_of(hooks.heard) == "10-database freeze\n10-database thaw\n"; }));
 }
 
 TEST_CASE("freeze: a hook that fails ends it before anything is frozen, and is told to thaw") {

@@ -24,51 +24,28 @@ using testing::ok;
 constexpr std::uint64_t mib = 1U << 20;
 
 /// A disk whose reads are looked at first.
-class WatchedDevice final : public BlockDevice {
+class WatchedDevice final : public testing::ForwardingDevice {
   public:
     WatchedDevice(MemoryDevice& disk, std::function<void(std::size_t bytes)> before_read)
-        : disk_(disk),
+        : ForwardingDevice(disk),
           before_read_(std::move(before_read)) {}
-
-    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.facts(); }
 
     [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
         before_read_(out.size());
         return disk_.read(offset, out);
     }
 
-    [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
-        return disk_.write(offset, data);
-    }
-
-    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-        return disk_.write_zeroes(offset, length);
-    }
-
-    [[nodiscard]] Result<> flush() override { return disk_.flush(); }
-
-    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
-        return disk_.present_size_bytes();
-    }
-
   private:
-    MemoryDevice& disk_;
     std::function<void(std::size_t)> before_read_;
 };
 
 /// A controller that flips one bit of a block on its way to the disk, so many times.
-class FlippingDevice final : public BlockDevice {
+class FlippingDevice final : public testing::ForwardingDevice {
   public:
     FlippingDevice(MemoryDevice& disk, std::uint64_t offset, std::atomic<int>& flips)
-        : disk_(disk),
+        : ForwardingDevice(disk),
           offset_(offset),
           flips_(flips) {}
-
-    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.facts(); }
-
-    [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
-        return disk_.read(offset, out);
-    }
 
     [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
         if (offset_ < offset || offset_ >= offset + data.size() || flips_ <= 0)
@@ -79,18 +56,7 @@ class FlippingDevice final : public BlockDevice {
         return disk_.write(offset, damaged);
     }
 
-    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-        return disk_.write_zeroes(offset, length);
-    }
-
-    [[nodiscard]] Result<> flush() override { return disk_.flush(); }
-
-    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
-        return disk_.present_size_bytes();
-    }
-
   private:
-    MemoryDevice& disk_;
     const std::uint64_t offset_;
     std::atomic<int>& flips_;
 };

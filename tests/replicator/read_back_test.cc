@@ -3,6 +3,7 @@
 #include "replicator/read_back.h"
 
 #include "base/random.h"
+#include "tests/replicator/forwarding_device.h"
 #include "tests/replicator/result_checks.h"
 
 #include <atomic>
@@ -219,12 +220,10 @@ TEST_CASE(
 // ---- with its thread, over a disk ----
 
 /// Reads wait until they are let through.
-class GatedDevice final : public BlockDevice {
+class GatedDevice final : public testing::ForwardingDevice {
   public:
     explicit GatedDevice(MemoryDevice& disk)
-        : disk_(disk) {}
-
-    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.facts(); }
+        : ForwardingDevice(disk) {}
 
     [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
         std::unique_lock lock(mutex_);
@@ -232,20 +231,6 @@ class GatedDevice final : public BlockDevice {
         if (unreadable_ >= offset && unreadable_ < offset + out.size())
             return Error(Errc::io, "disk_read_failed", "injected");
         return disk_.read(offset, out);
-    }
-
-    [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
-        return disk_.write(offset, data);
-    }
-
-    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-        return disk_.write_zeroes(offset, length);
-    }
-
-    [[nodiscard]] Result<> flush() override { return disk_.flush(); }
-
-    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
-        return disk_.present_size_bytes();
     }
 
     void break_at(std::uint64_t offset) { unreadable_ = offset; }
@@ -257,7 +242,6 @@ class GatedDevice final : public BlockDevice {
     }
 
   private:
-    MemoryDevice& disk_;
     std::mutex mutex_;
     std::condition_variable opened_;
     bool is_open_ = false;

@@ -139,10 +139,11 @@ Progress Recorder::last() const {
 }
 
 Lab::Lab(std::vector<std::uint64_t> sizes_bytes, bool tracking)
-    : open_source_disk(
-          [this](std::size_t i) { return std::make_unique<SharedDevice>(source_disks[i]->disk); }),
+    : open_source_disk([this](std::size_t i) {
+          return std::make_unique<ForwardingDevice>(source_disks[i]->disk);
+      }),
       open_target_disk(
-          [this](std::size_t i) { return std::make_unique<SharedDevice>(*target_disks[i]); }),
+          [this](std::size_t i) { return std::make_unique<ForwardingDevice>(*target_disks[i]); }),
       not_after_micros(SystemClock().wall_micros() + 3'600'000'000),
       tracking_(tracking) {
     SeededRandom content(sizes_bytes.front());

@@ -7,6 +7,7 @@
 #include "replicator/block_map.h"
 #include "replicator/source_replica.h"
 #include "replicator/target_replica.h"
+#include "tests/replicator/forwarding_device.h"
 #include "wire/pki.h"
 
 #include <atomic>
@@ -39,36 +40,6 @@ class TemporaryDirectory {
 [[nodiscard]] bool eventually(const std::function<bool()>& condition);
 /// Polls for as long as this; for what must not happen.
 [[nodiscard]] bool within(std::int64_t ms, const std::function<bool()>& condition);
-
-/// Lets replicas come and go over a disk that stays.
-class SharedDevice final : public BlockDevice {
-  public:
-    explicit SharedDevice(MemoryDevice& disk)
-        : disk_(disk) {}
-
-    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.facts(); }
-
-    [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
-        return disk_.read(offset, out);
-    }
-
-    [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
-        return disk_.write(offset, data);
-    }
-
-    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-        return disk_.write_zeroes(offset, length);
-    }
-
-    [[nodiscard]] Result<> flush() override { return disk_.flush(); }
-
-    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
-        return disk_.present_size_bytes();
-    }
-
-  private:
-    MemoryDevice& disk_;
-};
 
 /// A source disk with a tracker of the kind the kernel offers: marked when a write completes, alive
 /// while agents come and go.

@@ -42,7 +42,7 @@ struct Stepped {
         key.tracker_generations = {lab.source_disks[0]->generation};
         key.trackers_resumed = lab.source_disks[0]->attached;
         SourceDisk disk;
-        disk.device = std::make_unique<testing::SharedDevice>(lab.source_disks[0]->disk);
+        disk.device = std::make_unique<testing::ForwardingDevice>(lab.source_disks[0]->disk);
         disk.tracker = std::make_unique<testing::MarkingTracker>(*lab.source_disks[0]);
         config.disks.push_back(std::move(disk));
         config.boot_id = "boot-1";

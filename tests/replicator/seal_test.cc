@@ -166,35 +166,20 @@ TEST_CASE("seal: what was thawed too early is sent, and is no point of that kind
 }
 
 /// While `restless`, whoever reads it finds it written at another place.
-class RestlessDevice final : public BlockDevice {
+class RestlessDevice final : public ForwardingDevice {
   public:
-    RestlessDevice(TrackedDisk& disk, const std::atomic<bool>& restless)
-        : disk_(disk),
+    RestlessDevice(TrackedDisk& tracked, const std::atomic<bool>& restless)
+        : ForwardingDevice(tracked.disk),
+          tracked_(tracked),
           restless_(restless) {}
 
-    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.disk.facts(); }
-
     [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
-        if (restless_) disk_.write_block(offset / block_bytes == 17 ? 18 : 17, 0x77);
-        return disk_.disk.read(offset, out);
-    }
-
-    [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
-        return disk_.disk.write(offset, data);
-    }
-
-    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-        return disk_.disk.write_zeroes(offset, length);
-    }
-
-    [[nodiscard]] Result<> flush() override { return disk_.disk.flush(); }
-
-    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
-        return disk_.disk.present_size_bytes();
+        if (restless_) tracked_.write_block(offset / block_bytes == 17 ? 18 : 17, 0x77);
+        return disk_.read(offset, out);
     }
 
   private:
-    TrackedDisk& disk_;
+    TrackedDisk& tracked_;
     const std::atomic<bool>& restless_;
 };
 

@@ -86,34 +86,15 @@ TEST_CASE("target journal: after the mirror each quiet pass is a point, and a dr
 }
 
 /// Takes its time for every write, so that an acknowledgement comes long before the application.
-class SlowDevice final : public BlockDevice {
+class SlowDevice final : public ForwardingDevice {
   public:
     explicit SlowDevice(MemoryDevice& disk)
-        : disk_(disk) {}
-
-    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.facts(); }
-
-    [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
-        return disk_.read(offset, out);
-    }
+        : ForwardingDevice(disk) {}
 
     [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
         std::this_thread::sleep_for(std::chrono::milliseconds(5));
         return disk_.write(offset, data);
     }
-
-    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-        return disk_.write_zeroes(offset, length);
-    }
-
-    [[nodiscard]] Result<> flush() override { return disk_.flush(); }
-
-    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
-        return disk_.present_size_bytes();
-    }
-
-  private:
-    MemoryDevice& disk_;
 };
 
 TEST_CASE(

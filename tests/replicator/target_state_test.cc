@@ -14,9 +14,9 @@ namespace drover::replicator {
 namespace {
 
 using testing::eventually;
+using testing::ForwardingDevice;
 using testing::Lab;
 using testing::ok;
-using testing::SharedDevice;
 using testing::TemporaryDirectory;
 
 constexpr std::uint64_t mib = 1U << 20;
@@ -224,7 +224,7 @@ TEST_CASE("target state: a smaller disk than was sampled is not recognised") {
     bench.mirror();
     bench.state.reset();
     MemoryDevice small(mib / 2);
-    const auto state = try_open(bench.directory.path(), std::make_unique<SharedDevice>(small));
+    const auto state = try_open(bench.directory.path(), std::make_unique<ForwardingDevice>(small));
     REQUIRE(ok(state));
     CHECK((*state)->checkpoint().state == CheckpointState::invalid);
 }
@@ -235,7 +235,8 @@ TEST_CASE("target state: a sampled block that cannot be read is an error, not a 
     bench.mirror();
     bench.state.reset();
     bench.disk.fail_read_in(5);
-    const auto state = try_open(bench.directory.path(), std::make_unique<SharedDevice>(bench.disk));
+    const auto state =
+        try_open(bench.directory.path(), std::make_unique<ForwardingDevice>(bench.disk));
     CHECK(state.error().id() == "disk_read_failed");
     CHECK(bench.stored().state == CheckpointState::syncing);
 }
@@ -291,7 +292,7 @@ bool believes(const Wreck& wreck) {
     REQUIRE(ok(write_file_durably(checkpoint_path(directory.path()), wreck.file)));
     MemoryDevice disk(mib);
     disk.contents() = wreck.disk;
-    const auto state = Bench::open(directory.path(), std::make_unique<SharedDevice>(disk));
+    const auto state = Bench::open(directory.path(), std::make_unique<ForwardingDevice>(disk));
     return state->checkpoint().state == CheckpointState::syncing;
 }
 

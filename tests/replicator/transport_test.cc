@@ -378,7 +378,7 @@ TEST_CASE("transport: hostile frames are refused by name, and the disk is not to
 // ---- nobody may take more memory than is said ----
 
 /// A disk that does not answer until it is told to.
-class StuckDevice final : public BlockDevice {
+class StuckDevice final : public testing::ForwardingDevice {
   public:
     struct Valve {
         std::mutex mutex;
@@ -389,14 +389,8 @@ class StuckDevice final : public BlockDevice {
     };
 
     StuckDevice(MemoryDevice& disk, Valve& valve)
-        : disk_(disk),
+        : ForwardingDevice(disk),
           valve_(valve) {}
-
-    [[nodiscard]] const DeviceFacts& facts() const override { return disk_.facts(); }
-
-    [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override {
-        return disk_.read(offset, out);
-    }
 
     [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
         std::unique_lock lock(valve_.mutex);
@@ -408,18 +402,7 @@ class StuckDevice final : public BlockDevice {
         return disk_.write(offset, data);
     }
 
-    [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
-        return disk_.write_zeroes(offset, length);
-    }
-
-    [[nodiscard]] Result<> flush() override { return disk_.flush(); }
-
-    [[nodiscard]] Result<std::uint64_t> present_size_bytes() override {
-        return disk_.present_size_bytes();
-    }
-
   private:
-    MemoryDevice& disk_;
     Valve& valve_;
 };
 
