@@ -26,6 +26,8 @@ std::string_view mode_text(ReplicateMode mode) {
             return "track_only";
         case ReplicateMode::connected:
             return "connected";
+        case ReplicateMode::compare:
+            return "compare";
     }
     return {};
 }

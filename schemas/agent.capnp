@@ -19,7 +19,11 @@ enum HookStep {
   postActivate @2;   # target: start the workload
   validate @3;       # target: is it healthy
   preDeactivate @4;  # target: stop it for a rollback
+  testStart @5;      # target: start the workload on a test's overlay
+  testStop @6;       # target: stop it again
 }
+
+enum Comparison { beforeRelease @0; duringHold @1; never @2; automatic @3; }
 
 enum Severity { info @0; warning @1; critical @2; }
 
@@ -31,10 +35,10 @@ enum DataState {
 enum EffectKind {
   preflight @0; replicate @1; fence @2; holdFence @3; drain @4; verify @5; activate @6; validate @7;
   deactivate @8; release @9; cleanup @10; deleteData @11; wakeAt @12; sealPoint @13; startTest @14;
-  revertTest @15; holdTest @16; reverseDrain @17; reverseVerify @18;
+  revertTest @15; holdTest @16; reverseDrain @17; reverseVerify @18; compare @19;
 }
 
-enum ReplicateMode { transfer @0; trackOnly @1; connected @2; }
+enum ReplicateMode { transfer @0; trackOnly @1; connected @2; compare @3; }
 
 enum ErrorCode {
   none @0; invalid @1; notFound @2; conflict @3; denied @4; unavailable @5; corrupt @6; io @7;
@@ -54,6 +58,7 @@ struct DiskPair {
   # Set by the person who plans the job.
   source @0 :Text;  # path on the source host
   target @1 :Text;  # path on the target host
+  skipFreeSpace @2 :Bool;  # the first copy leaves free space out; no part of what a ticket signs
 }
 
 struct HookName {
@@ -89,6 +94,7 @@ struct JobSpec {
   outageMaxS @6 :UInt32;      # seconds from CutoverStarted to Activate
   holdS @7 :UInt32;           # seconds until the decision to commit is overdue
   backlogBytesMax @8 :UInt64; # bytes; above it a job is neither in sync nor fenced
+  comparison @9 :Comparison;  # when the whole disks are compared
 }
 
 struct Finding {
@@ -127,6 +133,8 @@ struct DiskProof {
   sourceRoot @0 :Data;  # 32 bytes
   targetRoot @1 :Data;  # 32 bytes
   bytes @2 :UInt64;     # compared bytes
+  skippedBytes @3 :UInt64;  # free space, never copied
+  writtenBytes @4 :UInt64;  # changed by the target's users, not compared
 }
 
 struct FenceProof {
@@ -178,6 +186,7 @@ struct ReplicateWork {
   limits @3 :Limits;
   backlogBytesMax @4 :UInt64;      # bytes
   overwriteAcknowledged @5 :Bool;  # a named person accepted that foreign writes on the target are lost
+  reverse @6 :Bool;                # the ticket names the target as source: the way back
 }
 
 struct FenceWork {
@@ -202,27 +211,40 @@ struct ActivateWork {
 }
 
 struct Work {
-  # What an effect asks for. Set by the orchestrator. The alternative's number equals EffectKind.
+  # What an effect asks for. Set by the orchestrator. kind_of() in schemas/effect.h names its EffectKind.
   union {
     preflight @0 :PreflightWork;
     replicate @1 :ReplicateWork;
     fence @2 :FenceWork;
     holdFence :group { token @3 :Data; }    # 16 bytes
     drain @4 :DrainWork;
-    verify :group { token @5 :Data; }       # 16 bytes
+    verify :group {
+      token @5 :Data;                       # 16 bytes
+      inductionOnly @15 :Bool;              # do not compare the whole disks
+    }
     activate @6 :ActivateWork;
     validate :group { hook @7 :Hook; }      # none: only read the disks
     deactivate :group {
       token @8 :Data;                       # 16 bytes
       preDeactivateHook @9 :Hook;
+      keepChanges @16 :Bool;                # a reverse delta follows
     }
     release :group {
       token @10 :Data;                      # 16 bytes
       postReleaseHook @11 :Hook;
+      keepReverse @17 :Bool;                # the disks hold a reverse delta, proved
     }
     cleanup :group { keepFence @12 :Bool; }
     deleteData :group { disks @13 :List(Text); }  # target paths
     wakeAt :group { atMicros @14 :Int64; }  # microseconds since 1970; never leaves the orchestrator
+    startTest :group {
+      testStartHook @18 :Hook;
+      testStopHook @19 :Hook;
+    }
+    revertTest :group { testStopHook @20 :Hook; }
+    reverseDrain :group { token @21 :Data; }   # 16 bytes
+    reverseVerify :group { token @22 :Data; }  # 16 bytes
+    compare :group { token @23 :Data; }        # 16 bytes
   }
 }
 
@@ -240,13 +262,21 @@ struct PreflightDone {
   disks @1 :List(DiskFacts);         # <= 32
   capabilities @2 :List(Text);       # <= 64, for example "track.ebpf"
   hookDigests @3 :List(HookDigest);  # ascending by step
-  endpoint @4 :Endpoint;             # target only
+  endpoint @4 :Endpoint;             # of the target, or of a source for the way back
   journalMode @5 :Text;              # target only: "direct" or "journal"
 }
 
 struct VerifyDone {
   disks @0 :List(DiskProof);       # <= 32, in the job's order
   mismatches @1 :List(ByteRange);  # <= 256; empty: none was found
+}
+
+struct StartTestDone {
+  point @0 :UInt64;        # batch of the journal's point
+  pointKind @1 :PointKind;
+  takenMicros @2 :Int64;   # microseconds since 1970, source's clock
+  overlay @3 :Text;        # "reflink", "qcow2" or "dm-snapshot"
+  disks @4 :List(Text);    # paths that the workload was given, in the job's order, <= 32
 }
 
 struct Report {
@@ -282,11 +312,21 @@ struct Report {
     deactivateDone :group {
       wasActive @18 :Bool;
       bytesWritten @19 :UInt64;                 # on the target's disks since activation
+      changesKnown @27 :Bool;                   # the change map is exact
+      changedBytes @28 :UInt64;                 # by that map
     }
     releaseDone :group { releasedMicros @20 :Int64; }    # microseconds since 1970, source's clock
     cleanupDone @21 :Void;
     dataDeleted @22 :Void;
     failed @23 :Fault;
+    startTestDone @29 :StartTestDone;
+    revertTestDone @30 :Void;
+    reverseDrainDone :group {
+      batch @31 :UInt64;
+      bytes @32 :UInt64;                        # payload
+    }
+    reverseVerifyDone @33 :VerifyDone;
+    compareDone @34 :VerifyDone;
   }
 }
 
@@ -322,6 +362,10 @@ struct Progress {
   journalLagBytes @19 :UInt64;   # target only: durable there, not on its disks yet
   points @20 :List(PointMark);   # target only: <= 64, oldest first
   bytesOnWire @21 :UInt64;       # frames as handed to the bulk connection: headers, payloads as stored
+  bytesSkipped @22 :UInt64;      # source only: free space that is left out
+  bytesCompared @23 :UInt64;     # source only: of the comparison that runs
+  journalUsedBytes @24 :UInt64;  # target only
+  journalBudgetBytes @25 :UInt64;  # target only; 0: there is no journal
 }
 
 struct PointMark {

@@ -42,6 +42,9 @@ void write(schema::Report::Builder out, const Report& value);
 void write(schema::PreflightDone::Builder out, const PreflightDone& value);
 [[nodiscard]] PreflightDone read(schema::PreflightDone::Reader in, Checks& checks);
 
+void write(schema::StartTestDone::Builder out, const StartTestDone& value);
+[[nodiscard]] StartTestDone read(schema::StartTestDone::Reader in, Checks& checks);
+
 void write(schema::Progress::Builder out, const Progress& value);
 [[nodiscard]] Progress read(schema::Progress::Reader in, Checks& checks);
 
@@ -94,6 +97,6 @@ struct Overloaded : Fs... {
 template <class... Fs>
 Overloaded(Fs...) -> Overloaded<Fs...>;
 
-constexpr std::size_t hook_steps = 5;
+constexpr std::size_t hook_steps = 7;
 
 }  // namespace drover::flat

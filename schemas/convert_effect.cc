@@ -10,16 +10,18 @@ void write(schema::ReplicateWork::Builder out, const ReplicateWork& value) {
     out.initLimits().setRateBytesPerS(value.limits.rate_bytes_per_s);
     out.setBacklogBytesMax(value.backlog_bytes_max);
     out.setOverwriteAcknowledged(value.overwrite_acknowledged);
+    out.setReverse(value.reverse);
 }
 
 ReplicateWork read(schema::ReplicateWork::Reader in, Checks& checks) {
     ReplicateWork value;
     value.ticket = flat::read(in.getTicket(), checks);
     value.peer = flat::read(in.getPeer(), checks);
-    value.mode = checks.number(in.getMode(), ReplicateMode::connected, "replicate mode");
+    value.mode = checks.number(in.getMode(), ReplicateMode::compare, "replicate mode");
     value.limits.rate_bytes_per_s = in.getLimits().getRateBytesPerS();
     value.backlog_bytes_max = in.getBacklogBytesMax();
     value.overwrite_acknowledged = in.getOverwriteAcknowledged();
+    value.reverse = in.getReverse();
     return value;
 }
 
@@ -98,12 +100,17 @@ void write(schema::PreflightWork::Builder out, const PreflightWork& value) {
 /// The groups of the union with a token and a hook.
 DeactivateWork read_deactivate(schema::Work::Deactivate::Reader in, Checks& checks) {
     return {checks.fixed<FenceToken>(in.getToken(), "deactivate token"),
-            read(in.getPreDeactivateHook(), "pre-deactivate hook", checks)};
+            read(in.getPreDeactivateHook(), "pre-deactivate hook", checks), in.getKeepChanges()};
 }
 
 ReleaseWork read_release(schema::Work::Release::Reader in, Checks& checks) {
     return {checks.fixed<FenceToken>(in.getToken(), "release token"),
-            read(in.getPostReleaseHook(), "post-release hook", checks)};
+            read(in.getPostReleaseHook(), "post-release hook", checks), in.getKeepReverse()};
+}
+
+StartTestWork read_start_test(schema::Work::StartTest::Reader in, Checks& checks) {
+    return {read(in.getTestStartHook(), "test-start hook", checks),
+            read(in.getTestStopHook(), "test-stop hook", checks)};
 }
 
 }  // namespace
@@ -118,18 +125,24 @@ void write(schema::Work::Builder out, const EffectWork& value) {
                 out.initHoldFence().setToken(blob(work.token.view()));
             },
             [&](const DrainWork& work) { write(out.initDrain(), work); },
-            [&](const VerifyWork& work) { out.initVerify().setToken(blob(work.token.view())); },
+            [&](const VerifyWork& work) {
+                auto group = out.initVerify();
+                group.setToken(blob(work.token.view()));
+                group.setInductionOnly(!work.compare);
+            },
             [&](const ActivateWork& work) { write(out.initActivate(), work); },
             [&](const ValidateWork& work) { write(out.initValidate().initHook(), work.hook); },
             [&](const DeactivateWork& work) {
                 auto group = out.initDeactivate();
                 group.setToken(blob(work.token.view()));
                 write(group.initPreDeactivateHook(), work.pre_deactivate_hook);
+                group.setKeepChanges(work.keep_changes);
             },
             [&](const ReleaseWork& work) {
                 auto group = out.initRelease();
                 group.setToken(blob(work.token.view()));
                 write(group.initPostReleaseHook(), work.post_release_hook);
+                group.setKeepReverse(work.keep_reverse);
             },
             [&](const CleanupWork& work) { out.initCleanup().setKeepFence(work.keep_fence); },
             [&](const DeleteDataWork& work) {
@@ -137,6 +150,21 @@ void write(schema::Work::Builder out, const EffectWork& value) {
                             work.disks);
             },
             [&](const WakeAtWork& work) { out.initWakeAt().setAtMicros(work.at_micros); },
+            [&](const StartTestWork& work) {
+                auto group = out.initStartTest();
+                write(group.initTestStartHook(), work.test_start_hook);
+                write(group.initTestStopHook(), work.test_stop_hook);
+            },
+            [&](const RevertTestWork& work) {
+                write(out.initRevertTest().initTestStopHook(), work.test_stop_hook);
+            },
+            [&](const ReverseDrainWork& work) {
+                out.initReverseDrain().setToken(blob(work.token.view()));
+            },
+            [&](const ReverseVerifyWork& work) {
+                out.initReverseVerify().setToken(blob(work.token.view()));
+            },
+            [&](const CompareWork& work) { out.initCompare().setToken(blob(work.token.view())); },
         },
         value);
 }
@@ -155,7 +183,8 @@ EffectWork read(schema::Work::Reader in, Checks& checks) {
         case schema::Work::DRAIN:
             return read(in.getDrain(), checks);
         case schema::Work::VERIFY:
-            return VerifyWork{checks.fixed<FenceToken>(in.getVerify().getToken(), "verify token")};
+            return VerifyWork{checks.fixed<FenceToken>(in.getVerify().getToken(), "verify token"),
+                              !in.getVerify().getInductionOnly()};
         case schema::Work::ACTIVATE:
             return read(in.getActivate(), checks);
         case schema::Work::VALIDATE:
@@ -170,6 +199,20 @@ EffectWork read(schema::Work::Reader in, Checks& checks) {
             return DeleteDataWork{read_paths(in.getDeleteData().getDisks(), "disks", checks)};
         case schema::Work::WAKE_AT:
             return WakeAtWork{in.getWakeAt().getAtMicros()};
+        case schema::Work::START_TEST:
+            return read_start_test(in.getStartTest(), checks);
+        case schema::Work::REVERT_TEST:
+            return RevertTestWork{
+                read(in.getRevertTest().getTestStopHook(), "test-stop hook", checks)};
+        case schema::Work::REVERSE_DRAIN:
+            return ReverseDrainWork{
+                checks.fixed<FenceToken>(in.getReverseDrain().getToken(), "reverse-drain token")};
+        case schema::Work::REVERSE_VERIFY:
+            return ReverseVerifyWork{
+                checks.fixed<FenceToken>(in.getReverseVerify().getToken(), "reverse-verify token")};
+        case schema::Work::COMPARE:
+            return CompareWork{
+                checks.fixed<FenceToken>(in.getCompare().getToken(), "compare token")};
     }
     checks.fail("work", "unknown alternative");
     return {};
@@ -186,11 +229,8 @@ Effect read(schema::Effect::Reader in, Checks& checks) {
     Effect value;
     value.id = read(in.getId(), checks);
     value.work = read(in.getWork(), checks);
-    // Work alternatives are numbered as EffectKind; an id that names another kind is a forgery or a
-    // bug.
-    if (value.work.index() != static_cast<std::size_t>(value.id.kind)) {
-        checks.fail("effect", "work and kind differ");
-    }
+    // An id that names another kind of work is a forgery or a bug.
+    if (kind_of(value.work) != value.id.kind) checks.fail("effect", "work and kind differ");
     const bool local = std::holds_alternative<WakeAtWork>(value.work);
     value.agent = local ? checks.optional_name(in.getAgent(), "effect agent")
                         : checks.name(in.getAgent(), "effect agent");

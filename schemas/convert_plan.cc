@@ -43,7 +43,7 @@ std::map<HookStep, std::string> read_hooks(capnp::List<schema::HookName>::Reader
                                            Checks& checks) {
     std::map<HookStep, std::string> hooks;
     const auto entries = checks.list(in, hook_steps, "hooks", [&](schema::HookName::Reader entry) {
-        const auto step = checks.number(entry.getStep(), HookStep::pre_deactivate, "hook step");
+        const auto step = checks.number(entry.getStep(), HookStep::test_stop, "hook step");
         return std::pair(step, checks.name(entry.getName(), "hook"));
     });
     for (const auto& [step, name] : entries) {
@@ -58,13 +58,14 @@ void write_disk_pairs(capnp::List<schema::DiskPair>::Builder out,
     for (unsigned i = 0; i < out.size(); ++i) {
         out[i].setSource(text(disks[i].source));
         out[i].setTarget(text(disks[i].target));
+        out[i].setSkipFreeSpace(disks[i].skip_free_space);
     }
 }
 
 std::vector<DiskPair> read_disk_pairs(capnp::List<schema::DiskPair>::Reader in, Checks& checks) {
     return checks.list(in, disks_max, "disks", [&](schema::DiskPair::Reader disk) {
         return DiskPair{checks.line(disk.getSource(), "source disk"),
-                        checks.line(disk.getTarget(), "target disk")};
+                        checks.line(disk.getTarget(), "target disk"), disk.getSkipFreeSpace()};
     });
 }
 
@@ -78,6 +79,7 @@ void write(schema::JobSpec::Builder out, const JobSpec& value) {
     out.setOutageMaxS(value.outage_max_s);
     out.setHoldS(value.hold_s);
     out.setBacklogBytesMax(value.backlog_bytes_max);
+    out.setComparison(wire_enum<schema::Comparison>(value.comparison));
 }
 
 JobSpec read(schema::JobSpec::Reader in, Checks& checks) {
@@ -92,6 +94,7 @@ JobSpec read(schema::JobSpec::Reader in, Checks& checks) {
     value.outage_max_s = in.getOutageMaxS();
     value.hold_s = in.getHoldS();
     value.backlog_bytes_max = in.getBacklogBytesMax();
+    value.comparison = checks.number(in.getComparison(), Comparison::automatic, "comparison");
     return value;
 }
 
@@ -109,7 +112,7 @@ EffectId read(schema::EffectId::Reader in, Checks& checks) {
     value.lineage = checks.fixed<Uuid>(in.getLineage(), "effect lineage");
     value.job = checks.fixed<JobId>(in.getJob(), "effect job");
     value.seq = in.getSeq();
-    value.kind = checks.number(in.getKind(), EffectKind::reverse_verify, "effect kind");
+    value.kind = checks.number(in.getKind(), EffectKind::compare, "effect kind");
     value.side = checks.number(in.getSide(), Side::target, "effect side");
     value.cause_hash = checks.fixed<Uuid>(in.getCauseHash(), "effect cause").data;
     return value;

@@ -63,7 +63,7 @@ std::map<HookStep, Hash> read_digests(capnp::List<schema::HookDigest>::Reader in
     std::map<HookStep, Hash> digests;
     const auto entries =
         checks.list(in, hook_steps, "hook digests", [&](schema::HookDigest::Reader entry) {
-            const auto step = checks.number(entry.getStep(), HookStep::pre_deactivate, "hook step");
+            const auto step = checks.number(entry.getStep(), HookStep::test_stop, "hook step");
             return std::pair(step, checks.fixed<Hash>(entry.getSha256(), "hook digest"));
         });
     for (const auto& [step, digest] : entries) {
@@ -102,13 +102,16 @@ void write_proofs(capnp::List<schema::DiskProof>::Builder out,
         out[i].setSourceRoot(blob(disks[i].source_root.view()));
         out[i].setTargetRoot(blob(disks[i].target_root.view()));
         out[i].setBytes(disks[i].bytes);
+        out[i].setSkippedBytes(disks[i].skipped_bytes);
+        out[i].setWrittenBytes(disks[i].written_bytes);
     }
 }
 
 std::vector<DiskProof> read_proofs(capnp::List<schema::DiskProof>::Reader in, Checks& checks) {
     return checks.list(in, disks_max, "proofs", [&](schema::DiskProof::Reader disk) {
         return DiskProof{checks.fixed<Hash>(disk.getSourceRoot(), "source root"),
-                         checks.fixed<Hash>(disk.getTargetRoot(), "target root"), disk.getBytes()};
+                         checks.fixed<Hash>(disk.getTargetRoot(), "target root"), disk.getBytes(),
+                         disk.getSkippedBytes(), disk.getWrittenBytes()};
     });
 }
 
@@ -122,15 +125,36 @@ std::vector<ByteRange> read_ranges(capnp::List<schema::ByteRange>::Reader in, Ch
                        [&](schema::ByteRange::Reader range) { return read(range, checks); });
 }
 
+void write(schema::StartTestDone::Builder out, const StartTestDone& value) {
+    out.setPoint(value.point);
+    out.setPointKind(wire_enum<schema::PointKind>(value.point_kind));
+    out.setTakenMicros(value.taken_micros);
+    out.setOverlay(text(host_line(value.overlay)));
+    write_paths(out.initDisks(count(value.disks, disks_max)), value.disks);
+}
+
+StartTestDone read(schema::StartTestDone::Reader in, Checks& checks) {
+    StartTestDone value;
+    value.point = in.getPoint();
+    value.point_kind = checks.number(in.getPointKind(), PointKind::application, "point kind");
+    value.taken_micros = in.getTakenMicros();
+    value.overlay = checks.line(in.getOverlay(), "overlay");
+    value.disks = read_paths(in.getDisks(), "overlay disks", checks);
+    return value;
+}
+
 namespace {
 
-void write(schema::VerifyDone::Builder out, const VerifyDone& value) {
+/// Of every kind of comparison.
+template <class Done>
+void write_compared(schema::VerifyDone::Builder out, const Done& value) {
     write_proofs(out.initDisks(count(value.disks, disks_max)), value.disks);
     write_ranges(out.initMismatches(count(value.mismatches, mismatches_max)), value.mismatches);
 }
 
-VerifyDone read(schema::VerifyDone::Reader in, Checks& checks) {
-    VerifyDone value;
+template <class Done>
+Done read_compared(schema::VerifyDone::Reader in, Checks& checks) {
+    Done value;
     value.disks = read_proofs(in.getDisks(), checks);
     value.mismatches = read_ranges(in.getMismatches(), checks);
     return value;
@@ -150,6 +174,10 @@ DataStateNow read(schema::Report::DataState::Reader in, Checks& checks) {
 DrainDone read(schema::Report::DrainDone::Reader in) {
     return {in.getBatch(), in.getBytes(), in.getBytesReadBack(), in.getBytesDiffered(),
             in.getBytesUnverified()};
+}
+
+DeactivateDone read(schema::Report::DeactivateDone::Reader in) {
+    return {in.getWasActive(), in.getBytesWritten(), in.getChangesKnown(), in.getChangedBytes()};
 }
 
 GenerationGone read(schema::Report::GenerationGone::Reader in, Checks& checks) {
@@ -187,7 +215,7 @@ void write_body(schema::Report::Builder out, const ReportBody& value) {
                        group.setBytesDiffered(body.bytes_differed);
                        group.setBytesUnverified(body.bytes_unverified);
                    },
-                   [&](const VerifyDone& body) { write(out.initVerifyDone(), body); },
+                   [&](const VerifyDone& body) { write_compared(out.initVerifyDone(), body); },
                    [&](const ActivateDone& body) {
                        out.initActivateDone().setActivatedMicros(body.activated_micros);
                    },
@@ -198,6 +226,8 @@ void write_body(schema::Report::Builder out, const ReportBody& value) {
                        auto group = out.initDeactivateDone();
                        group.setWasActive(body.was_active);
                        group.setBytesWritten(body.bytes_written);
+                       group.setChangesKnown(body.changes_known);
+                       group.setChangedBytes(body.changed_bytes);
                    },
                    [&](const ReleaseDone& body) {
                        out.initReleaseDone().setReleasedMicros(body.released_micros);
@@ -205,6 +235,17 @@ void write_body(schema::Report::Builder out, const ReportBody& value) {
                    [&](const CleanupDone&) { out.setCleanupDone(); },
                    [&](const DataDeleted&) { out.setDataDeleted(); },
                    [&](const StepFailed& body) { flat::write(out.initFailed(), body.error); },
+                   [&](const StartTestDone& body) { flat::write(out.initStartTestDone(), body); },
+                   [&](const RevertTestDone&) { out.setRevertTestDone(); },
+                   [&](const ReverseDrainDone& body) {
+                       auto group = out.initReverseDrainDone();
+                       group.setBatch(body.batch);
+                       group.setBytes(body.bytes);
+                   },
+                   [&](const ReverseVerifyDone& body) {
+                       write_compared(out.initReverseVerifyDone(), body);
+                   },
+                   [&](const CompareDone& body) { write_compared(out.initCompareDone(), body); },
                },
                value);
 }
@@ -232,14 +273,13 @@ ReportBody read_body(schema::Report::Reader in, Checks& checks) {
         case Report::DRAIN_DONE:
             return read(in.getDrainDone());
         case Report::VERIFY_DONE:
-            return read(in.getVerifyDone(), checks);
+            return read_compared<VerifyDone>(in.getVerifyDone(), checks);
         case Report::ACTIVATE_DONE:
             return ActivateDone{in.getActivateDone().getActivatedMicros()};
         case Report::VALIDATE_DONE:
             return ValidateDone{checks.text(in.getValidateDone().getCheck(), "validated check")};
         case Report::DEACTIVATE_DONE:
-            return DeactivateDone{in.getDeactivateDone().getWasActive(),
-                                  in.getDeactivateDone().getBytesWritten()};
+            return read(in.getDeactivateDone());
         case Report::RELEASE_DONE:
             return ReleaseDone{in.getReleaseDone().getReleasedMicros()};
         case Report::CLEANUP_DONE:
@@ -248,6 +288,17 @@ ReportBody read_body(schema::Report::Reader in, Checks& checks) {
             return DataDeleted{};
         case Report::FAILED:
             return StepFailed{flat::read(in.getFailed(), checks)};
+        case Report::START_TEST_DONE:
+            return flat::read(in.getStartTestDone(), checks);
+        case Report::REVERT_TEST_DONE:
+            return RevertTestDone{};
+        case Report::REVERSE_DRAIN_DONE:
+            return ReverseDrainDone{in.getReverseDrainDone().getBatch(),
+                                    in.getReverseDrainDone().getBytes()};
+        case Report::REVERSE_VERIFY_DONE:
+            return read_compared<ReverseVerifyDone>(in.getReverseVerifyDone(), checks);
+        case Report::COMPARE_DONE:
+            return read_compared<CompareDone>(in.getCompareDone(), checks);
     }
     checks.fail("report", "unknown alternative");
     return {};
@@ -302,6 +353,10 @@ void write(schema::Progress::Builder out, const Progress& value) {
         points[i].setKind(wire_enum<schema::PointKind>(value.points[i].kind));
     }
     out.setBytesOnWire(value.bytes_on_wire);
+    out.setBytesSkipped(value.bytes_skipped);
+    out.setBytesCompared(value.bytes_compared);
+    out.setJournalUsedBytes(value.journal_used_bytes);
+    out.setJournalBudgetBytes(value.journal_budget_bytes);
 }
 
 Progress read(schema::Progress::Reader in, Checks& checks) {
@@ -336,6 +391,10 @@ Progress read(schema::Progress::Reader in, Checks& checks) {
                              checks.number(point.getKind(), PointKind::application, "point kind")};
         });
     value.bytes_on_wire = in.getBytesOnWire();
+    value.bytes_skipped = in.getBytesSkipped();
+    value.bytes_compared = in.getBytesCompared();
+    value.journal_used_bytes = in.getJournalUsedBytes();
+    value.journal_budget_bytes = in.getJournalBudgetBytes();
     return value;
 }
 

@@ -28,7 +28,8 @@ enum class EffectKind : std::uint8_t {
     revert_test = 15,
     hold_test = 16,
     reverse_drain = 17,
-    reverse_verify = 18
+    reverse_verify = 18,
+    compare = 19
 };
 
 /// A desired state: a newer one replaces the older without restarting work, and it can be
@@ -92,7 +93,8 @@ struct PreflightWork {
 enum class ReplicateMode : std::uint8_t {
     transfer = 0,    ///< copy
     track_only = 1,  ///< keep the tracker attached, send nothing (paused)
-    connected = 2    ///< fenced: keep the session for Drain and Verify, no passes by itself
+    connected = 2,   ///< fenced: keep the session for Drain and Verify, no passes by itself
+    compare = 3      ///< the target is active: both sides only read, for Compare
 };
 
 struct ReplicateWork {
@@ -104,6 +106,9 @@ struct ReplicateWork {
     /// The target's disks took writes under another owner and the operator acknowledged that a new
     /// sync overwrites them. Without it a promoted target's disk is not written.
     bool overwrite_acknowledged = false;
+    /// The way back: the ticket names the target as source. What its users wrote goes into a
+    /// journal on the fenced source.
+    bool reverse = false;
 
     bool operator==(const ReplicateWork&) const = default;
 };
@@ -144,6 +149,7 @@ struct DrainWork {
 
 struct VerifyWork {
     FenceToken token;
+    bool compare = true;  ///< the whole disks; else only that the proof by induction holds
 
     bool operator==(const VerifyWork&) const = default;
 };
@@ -166,6 +172,7 @@ struct ValidateWork {
 struct DeactivateWork {
     FenceToken token;
     Hook pre_deactivate_hook;
+    bool keep_changes = false;  ///< a reverse delta follows: keep the change map and the guard
 
     bool operator==(const DeactivateWork&) const = default;
 };
@@ -173,6 +180,9 @@ struct DeactivateWork {
 struct ReleaseWork {
     FenceToken token;
     Hook post_release_hook;
+    /// The disks hold what the target's users wrote, proved. Else what a reverse delta may have
+    /// brought is undone first: the source is released as it was fenced.
+    bool keep_reverse = false;
 
     bool operator==(const ReleaseWork&) const = default;
 };
@@ -196,9 +206,47 @@ struct WakeAtWork {
     bool operator==(const WakeAtWork&) const = default;
 };
 
+/// The workload on an overlay of the newest point. Nothing is applied to the target's disks from
+/// here until the test is reverted; batches go to the journal.
+struct StartTestWork {
+    Hook test_start_hook;
+    Hook test_stop_hook;  ///< run if the test has to be undone on the spot
+
+    bool operator==(const StartTestWork&) const = default;
+};
+
+struct RevertTestWork {
+    Hook test_stop_hook;
+
+    bool operator==(const RevertTestWork&) const = default;
+};
+
+/// To the target, which is fenced: sends the source what its users wrote, as one batch.
+struct ReverseDrainWork {
+    FenceToken token;
+
+    bool operator==(const ReverseDrainWork&) const = default;
+};
+
+struct ReverseVerifyWork {
+    FenceToken token;
+
+    bool operator==(const ReverseVerifyWork&) const = default;
+};
+
+/// To the source while the target is active: compares what the target's users have not written.
+struct CompareWork {
+    FenceToken token;
+
+    bool operator==(const CompareWork&) const = default;
+};
+
 using EffectWork = std::variant<PreflightWork, ReplicateWork, FenceWork, HoldFenceWork, DrainWork,
                                 VerifyWork, ActivateWork, ValidateWork, DeactivateWork, ReleaseWork,
-                                CleanupWork, DeleteDataWork, WakeAtWork>;
+                                CleanupWork, DeleteDataWork, WakeAtWork, StartTestWork,
+                                RevertTestWork, ReverseDrainWork, ReverseVerifyWork, CompareWork>;
+
+[[nodiscard]] EffectKind kind_of(const EffectWork& work);
 
 /// Work wanted of one agent. Which agent: `agent` (empty for wake_at).
 struct Effect {

@@ -13,6 +13,17 @@ void put_text(Bytes& out, std::string_view text) {
     put_bytes(out, as_bytes(text));
 }
 
+/// That of `values` which has this name, with "-" for "_" or not.
+template <class T>
+std::optional<T> value_named(std::string_view name, std::initializer_list<T> values) {
+    std::string wanted(name);
+    std::replace(wanted.begin(), wanted.end(), '-', '_');
+    for (const T value : values) {
+        if (name_of(value) == wanted) return value;
+    }
+    return std::nullopt;
+}
+
 void put_micros(Bytes& out, WallMicros micros) {
     put_u64(out, static_cast<std::uint64_t>(micros));
 }
@@ -87,6 +98,10 @@ std::string_view name_of(HookStep step) {
             return "validate";
         case HookStep::pre_deactivate:
             return "pre_deactivate";
+        case HookStep::test_start:
+            return "test_start";
+        case HookStep::test_stop:
+            return "test_stop";
     }
     DROVER_UNREACHABLE();
 }
@@ -131,6 +146,64 @@ std::string_view name_of(EffectKind kind) {
             return "reverse_drain";
         case EffectKind::reverse_verify:
             return "reverse_verify";
+        case EffectKind::compare:
+            return "compare";
+    }
+    DROVER_UNREACHABLE();
+}
+
+EffectKind kind_of(const EffectWork& work) {
+    struct Kinds {
+        EffectKind operator()(const PreflightWork&) { return EffectKind::preflight; }
+
+        EffectKind operator()(const ReplicateWork&) { return EffectKind::replicate; }
+
+        EffectKind operator()(const FenceWork&) { return EffectKind::fence; }
+
+        EffectKind operator()(const HoldFenceWork&) { return EffectKind::hold_fence; }
+
+        EffectKind operator()(const DrainWork&) { return EffectKind::drain; }
+
+        EffectKind operator()(const VerifyWork&) { return EffectKind::verify; }
+
+        EffectKind operator()(const ActivateWork&) { return EffectKind::activate; }
+
+        EffectKind operator()(const ValidateWork&) { return EffectKind::validate; }
+
+        EffectKind operator()(const DeactivateWork&) { return EffectKind::deactivate; }
+
+        EffectKind operator()(const ReleaseWork&) { return EffectKind::release; }
+
+        EffectKind operator()(const CleanupWork&) { return EffectKind::cleanup; }
+
+        EffectKind operator()(const DeleteDataWork&) { return EffectKind::delete_data; }
+
+        EffectKind operator()(const WakeAtWork&) { return EffectKind::wake_at; }
+
+        EffectKind operator()(const StartTestWork&) { return EffectKind::start_test; }
+
+        EffectKind operator()(const RevertTestWork&) { return EffectKind::revert_test; }
+
+        EffectKind operator()(const ReverseDrainWork&) { return EffectKind::reverse_drain; }
+
+        EffectKind operator()(const ReverseVerifyWork&) { return EffectKind::reverse_verify; }
+
+        EffectKind operator()(const CompareWork&) { return EffectKind::compare; }
+    };
+
+    return std::visit(Kinds{}, work);
+}
+
+std::string_view name_of(Comparison comparison) {
+    switch (comparison) {
+        case Comparison::before_release:
+            return "before_release";
+        case Comparison::during_hold:
+            return "during_hold";
+        case Comparison::never:
+            return "never";
+        case Comparison::automatic:
+            return "automatic";
     }
     DROVER_UNREACHABLE();
 }
@@ -215,14 +288,14 @@ std::string_view name_of(Errc code) {
 
 /// "pre_fence" as in events, or "pre-fence" as in the API and a hook's environment.
 std::optional<HookStep> hook_step_from(std::string_view name) {
-    std::string wanted(name);
-    std::replace(wanted.begin(), wanted.end(), '-', '_');
-    for (const HookStep step :
-         {HookStep::pre_fence, HookStep::post_release, HookStep::post_activate, HookStep::validate,
-          HookStep::pre_deactivate}) {
-        if (name_of(step) == wanted) return step;
-    }
-    return std::nullopt;
+    return value_named(name, {HookStep::pre_fence, HookStep::post_release, HookStep::post_activate,
+                              HookStep::validate, HookStep::pre_deactivate, HookStep::test_start,
+                              HookStep::test_stop});
+}
+
+std::optional<Comparison> comparison_from(std::string_view name) {
+    return value_named(name, {Comparison::before_release, Comparison::during_hold,
+                              Comparison::never, Comparison::automatic});
 }
 
 }  // namespace drover

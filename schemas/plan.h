@@ -25,6 +25,9 @@ enum class Side : std::uint8_t { source = 0, target = 1 };
 struct DiskPair {
     std::string source;  ///< path on the source host: a whole block device or an image file
     std::string target;  ///< path on the target host, exposed there by root
+    /// The first copy leaves out what mounted filesystems hold free. Not part of what a ticket
+    /// signs: it is the source's business alone.
+    bool skip_free_space = false;
 
     bool operator==(const DiskPair&) const = default;
 };
@@ -32,11 +35,21 @@ struct DiskPair {
 /// The steps at which a local hook may run. A hook is a root-owned file that the agent's own
 /// configuration names; the plan holds only its name.
 enum class HookStep : std::uint8_t {
-    pre_fence = 0,      ///< source: stop the workload
-    post_release = 1,   ///< source: start it again after a rollback
-    post_activate = 2,  ///< target: start the workload
-    validate = 3,       ///< target: is it healthy?
-    pre_deactivate = 4  ///< target: stop it for a rollback
+    pre_fence = 0,       ///< source: stop the workload
+    post_release = 1,    ///< source: start it again after a rollback
+    post_activate = 2,   ///< target: start the workload
+    validate = 3,        ///< target: is it healthy?
+    pre_deactivate = 4,  ///< target: stop it for a rollback
+    test_start = 5,      ///< target: start the workload on a test's overlay, away from users
+    test_stop = 6        ///< target: stop it again
+};
+
+/// When the whole disks are compared, beside the proof by induction that every cutover needs.
+enum class Comparison : std::uint8_t {
+    before_release = 0,  ///< the target is not released before both sides have been compared
+    during_hold = 1,     ///< released on induction; compared while the source is still fenced
+    never = 2,           ///< released on induction; no certificate
+    automatic = 3  ///< before_release for small disks, else during_hold where that is possible
 };
 
 struct Limits {
@@ -56,6 +69,7 @@ struct JobSpec {
     std::uint32_t hold_s = 5 * 86400;  ///< after it the decision to commit is overdue
     std::uint64_t backlog_bytes_max = 4U
                                       << 20;  ///< above it a job is not in sync and is not fenced
+    Comparison comparison = Comparison::before_release;
 
     bool operator==(const JobSpec&) const = default;
 };
@@ -116,11 +130,14 @@ struct ByteRange {
     bool operator==(const ByteRange&) const = default;
 };
 
-/// SHA-256 Merkle roots of one disk, as both ends computed them from what they read.
+/// SHA-256 Merkle roots of one disk, as both ends computed them from what they read; and what they
+/// do not speak of. The three figures add up to the disk, or all are 0: not compared at all.
 struct DiskProof {
     Hash source_root;
     Hash target_root;
-    std::uint64_t bytes = 0;
+    std::uint64_t bytes = 0;          ///< compared
+    std::uint64_t skipped_bytes = 0;  ///< free space that was never copied, on the plan's word
+    std::uint64_t written_bytes = 0;  ///< changed by the target's users: rests on induction alone
 
     bool operator==(const DiskProof&) const = default;
 };
@@ -143,9 +160,12 @@ struct FenceProof {
 
 [[nodiscard]] std::string_view name_of(Side side);
 [[nodiscard]] std::string_view name_of(HookStep step);
+[[nodiscard]] std::string_view name_of(Comparison comparison);
 [[nodiscard]] std::string_view name_of(DataState state);
 [[nodiscard]] std::string_view name_of(Severity severity);
 [[nodiscard]] std::string_view name_of(Errc code);
 [[nodiscard]] std::optional<HookStep> hook_step_from(std::string_view name);
+/// "before_release", or "before-release" as in the API.
+[[nodiscard]] std::optional<Comparison> comparison_from(std::string_view name);
 
 }  // namespace drover

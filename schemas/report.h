@@ -5,12 +5,18 @@
 
 namespace drover {
 
+/// What a state of all disks of a job is worth: what a power cut would have left; with the
+/// filesystems at rest; with the applications at rest too, by their hooks.
+enum class PointKind : std::uint8_t { crash = 0, filesystem = 1, application = 2 };
+
+[[nodiscard]] std::string_view name_of(PointKind kind);  ///< "crash-consistent", …
+
 struct PreflightDone {
     std::vector<Finding> findings;
     std::vector<DiskFacts> disks;
     std::vector<std::string> capabilities;  ///< for example "track.ebpf", "test.overlay"
     std::map<HookStep, Hash> hook_digests;  ///< SHA-256 of each hook's file
-    Endpoint endpoint;                      ///< target only
+    Endpoint endpoint;                      ///< of the target, or of a source for the way back
     std::string journal_mode;               ///< target only: "direct" or "journal"
 
     bool operator==(const PreflightDone&) const = default;
@@ -98,6 +104,8 @@ struct ValidateDone {
 struct DeactivateDone {
     bool was_active = false;
     std::uint64_t bytes_written = 0;  ///< on the target's disks since activation
+    bool changes_known = false;  ///< the change map has been exact since before the first mount
+    std::uint64_t changed_bytes = 0;  ///< by that map
 
     bool operator==(const DeactivateDone&) const = default;
 };
@@ -116,6 +124,41 @@ struct DataDeleted {
     bool operator==(const DataDeleted&) const = default;
 };
 
+struct StartTestDone {
+    std::uint64_t point = 0;  ///< of the journal; what the overlay was made of
+    PointKind point_kind = PointKind::crash;
+    WallMicros taken_micros = 0;
+    std::string overlay;             ///< "reflink", "qcow2" or "dm-snapshot"
+    std::vector<std::string> disks;  ///< what the workload was given, in the job's order
+
+    bool operator==(const StartTestDone&) const = default;
+};
+
+struct RevertTestDone {
+    bool operator==(const RevertTestDone&) const = default;
+};
+
+struct ReverseDrainDone {
+    std::uint64_t batch = 0;
+    std::uint64_t bytes = 0;
+
+    bool operator==(const ReverseDrainDone&) const = default;
+};
+
+struct ReverseVerifyDone {
+    std::vector<DiskProof> disks;
+    std::vector<ByteRange> mismatches;  ///< at most mismatches_max; empty means none was found
+
+    bool operator==(const ReverseVerifyDone&) const = default;
+};
+
+struct CompareDone {
+    std::vector<DiskProof> disks;
+    std::vector<ByteRange> mismatches;  ///< at most mismatches_max; empty means none was found
+
+    bool operator==(const CompareDone&) const = default;
+};
+
 /// The step did not happen, or not fully; `error` says what is kept and what to do next.
 struct StepFailed {
     Error error;
@@ -126,7 +169,8 @@ struct StepFailed {
 using ReportBody =
     std::variant<PreflightDone, MirrorDone, DataStateNow, GenerationGone, FenceDone, FenceDeclined,
                  FenceBreach, FenceBrokenByRoot, DrainDone, VerifyDone, ActivateDone, ValidateDone,
-                 DeactivateDone, ReleaseDone, CleanupDone, DataDeleted, StepFailed>;
+                 DeactivateDone, ReleaseDone, CleanupDone, DataDeleted, StepFailed, StartTestDone,
+                 RevertTestDone, ReverseDrainDone, ReverseVerifyDone, CompareDone>;
 
 /// An agent's durable statement about an effect. `report_id` makes a resend recognisable: it
 /// becomes the command id on the orchestrator.
@@ -147,12 +191,6 @@ struct DiskProgress {
 
     bool operator==(const DiskProgress&) const = default;
 };
-
-/// What a state of all disks of a job is worth: what a power cut would have left; with the
-/// filesystems at rest; with the applications at rest too, by their hooks.
-enum class PointKind : std::uint8_t { crash = 0, filesystem = 1, application = 2 };
-
-[[nodiscard]] std::string_view name_of(PointKind kind);  ///< "crash-consistent", …
 
 /// A state of all disks of a job that its target can be taken back to.
 struct PointMark {
@@ -180,14 +218,18 @@ struct Progress {
     std::uint64_t rate_bytes_per_s = 0;                ///< over the last second or so
     std::uint64_t bytes_written_since_activation = 0;  ///< target only
     std::string detail;                                ///< last error in words, empty when well
-    std::uint64_t bytes_unverified = 0;   ///< durable on the target, not read back there yet
-    std::uint64_t bytes_read_back = 0;    ///< by the target, of what it wrote
-    std::uint64_t bytes_differed = 0;     ///< of those, and sent again; stays 0 on good hardware
-    std::uint64_t walk_rounds = 0;        ///< complete rounds of the comparison while in sync
-    std::uint64_t walk_alarms = 0;        ///< ranges that differed unexplained; must stay 0
-    std::uint64_t journal_lag_bytes = 0;  ///< target only: durable there, not on its disks yet
-    std::vector<PointMark> points;        ///< target only: the way back, oldest first
-    std::uint64_t bytes_on_wire = 0;      ///< frames with their headers, payloads as compressed
+    std::uint64_t bytes_unverified = 0;      ///< durable on the target, not read back there yet
+    std::uint64_t bytes_read_back = 0;       ///< by the target, of what it wrote
+    std::uint64_t bytes_differed = 0;        ///< of those, and sent again; stays 0 on good hardware
+    std::uint64_t walk_rounds = 0;           ///< complete rounds of the comparison while in sync
+    std::uint64_t walk_alarms = 0;           ///< ranges that differed unexplained; must stay 0
+    std::uint64_t journal_lag_bytes = 0;     ///< target only: durable there, not on its disks yet
+    std::vector<PointMark> points;           ///< target only: the way back, oldest first
+    std::uint64_t bytes_on_wire = 0;         ///< frames with their headers, payloads as compressed
+    std::uint64_t bytes_skipped = 0;         ///< source only: free space that is left out
+    std::uint64_t bytes_compared = 0;        ///< source only: of the comparison that runs
+    std::uint64_t journal_used_bytes = 0;    ///< target only
+    std::uint64_t journal_budget_bytes = 0;  ///< target only; 0: there is no journal
 
     bool operator==(const Progress&) const = default;
 };
