@@ -69,6 +69,10 @@ class FakeHost final : public HostOps {
 
     Result<> can_track_blocks(const replicator::DeviceFacts&) override { return {}; }
 
+    Result<replicator::FreeSpace> free_space(replicator::BlockDevice&) override {
+        return replicator::FreeSpace{};
+    }
+
     Result<std::vector<DiskUse>> uses(const std::string& path) override {
         TRY_VOID(act("uses"));
         std::vector<DiskUse> out = disks[path].other_uses;
