@@ -74,8 +74,10 @@ Result<bool> send_until_quiet(SourceJob& job, BatchStream& stream, PassFacts& fa
         window.begin();
         TRY(const bool is_complete, send_disks(job, stream, facts));
         if (!is_complete) return false;
-        TRY(facts.is_point, look(job, window));
-        if (facts.is_point) stream.mark_point(job.clock.wall_micros());
+        TRY(auto taken, look(job, window));
+        if (DROVER_MUTANT("pass_is_point")) taken = job.clock.wall_micros();
+        facts.is_point = taken.has_value();
+        if (taken) stream.mark_point(*taken);
         if (facts.is_point || job.lost_disks != 0 || batch_is_full(stream.open_bytes())) break;
     }
     return true;
@@ -114,8 +116,10 @@ Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk, std::u
     return wait > 0 ? job.wishes.delay(wait, job.serial) : Result<>();
 }
 
-Result<bool> look(SourceJob& job, QuietWindow& window) {
+Result<std::optional<WallMicros>> look(SourceJob& job, QuietWindow& window) {
     const std::lock_guard lock(job.tracker_mutex);
+    // Not later: a disk may be written while the audits run, and that is not in the point.
+    const WallMicros taken = job.clock.wall_micros();
     TRY(const QuietWindow::Sight sight, window.look());
     for (std::size_t i = 0; i < sight.audits.size(); ++i) {
         const Audit::Verdict verdict = sight.audits[i].verdict;
@@ -124,7 +128,7 @@ Result<bool> look(SourceJob& job, QuietWindow& window) {
         if (is_lost || verdict == Audit::Verdict::repaired)
             job.state.add(Counter::tracker_losses, 1);
     }
-    return sight.is_quiet;
+    return sight.is_quiet ? std::optional(taken) : std::nullopt;
 }
 
 Result<bool> refresh_trackers(SourceJob& job) {

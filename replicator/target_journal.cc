@@ -134,7 +134,11 @@ Result<> TargetJournal::add(const FrameHeader& header, ByteView payload) {
     frame.range = {header.offset, header.raw_length, static_cast<std::uint16_t>(header.disk),
                    header.kind != FrameKind::data};
     frame.data = payload;
-    return journal_->add(frame);
+    const JournalMode before = journal_->mode();
+    const Result<> added = journal_->add(frame);
+    // The disks are written in place from here on: there is no way back any more.
+    if (journal_->mode() != before) note_state();
+    return added;
 }
 
 Result<> TargetJournal::commit(const Commit& batch) {

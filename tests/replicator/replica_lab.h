@@ -58,6 +58,7 @@ struct TrackedDisk {
     Generation generation;
     std::atomic<std::uint64_t> seq = 0;
     std::atomic<Audit::Verdict> verdict = Audit::Verdict::exact;
+    std::function<void()> during_audit;  ///< on the source's thread; set before that begins
     bool attached = false;
 };
 
@@ -85,6 +86,7 @@ class MarkingTracker final : public ChangeTracker {
 
     /// Each verdict but exact is given once.
     [[nodiscard]] Result<Audit> audit() override {
+        if (disk_.during_audit) disk_.during_audit();
         return Audit{disk_.verdict.exchange(Audit::Verdict::exact), 0, "injected"};
     }
 
