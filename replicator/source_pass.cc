@@ -108,7 +108,6 @@ Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk, std::u
     job.state.add(mirrors ? Counter::bytes_sent_mirror : Counter::bytes_sent_sync,
                   sent.payload_bytes);
     job.state.add(Counter::bytes_zero_skipped, sent.zero_bytes);
-    job.state.add(Counter::bytes_on_wire, sent.wire_bytes);
     report_progress(job);
     // The limit is for the sake of the link, so it counts what the link carries.
     const std::int64_t wait = job.rate.wait_ms(

@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "replicator/batch_stream.h"
-#include "replicator/bulk_packer.h"
 #include "replicator/peer_channel.h"
 #include "replicator/source_compare.h"
 #include "replicator/source_connect.h"
@@ -72,7 +71,9 @@ class Source final : public SourceReplica {
   private:
     void run();
     [[nodiscard]] Result<> connect_and_serve();
-    [[nodiscard]] Result<> serve(PeerChannel& control, wire::Link& bulk);
+    [[nodiscard]] Result<> serve(PeerChannel& control, PeerLinks& links,
+                                 Wishes::Attachment& attached);
+    [[nodiscard]] std::vector<BulkLane> lanes_over(PeerLinks& links);
     [[nodiscard]] Result<> step(PeerChannel& control, BatchStream& stream);
     [[nodiscard]] Result<> seal(Freezer& freezer, BatchStream& stream);
     [[nodiscard]] Result<> end_drain(PeerChannel& control, BatchStream& stream,
@@ -132,20 +133,29 @@ void Source::note_failure(const Error& error) {
 
 Result<> Source::connect_and_serve() {
     TRY(PeerLinks links, job_.config.dial());
-    const Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
+    Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
     PeerChannel control(*links.control, job_.config.ack_timeout_ms);
-    return serve(control, *links.bulk);
+    return serve(control, links, attached);
 }
 
-Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
-    TRY(auto mirrored_upto, connect_to_target(job_, control, bulk));
+std::vector<BulkLane> Source::lanes_over(PeerLinks& links) {
+    const auto packer = [this] {
+        return std::make_unique<BulkPacker>(job_.codecs, job_.config.compression, job_.clock);
+    };
+    std::vector<BulkLane> lanes;
+    lanes.push_back({*links.bulk, packer()});
+    for (const auto& link : links.more_bulk) lanes.push_back({*link, packer()});
+    return lanes;
+}
+
+Result<> Source::serve(PeerChannel& control, PeerLinks& links, Wishes::Attachment& attached) {
+    TRY(auto mirrored_upto, connect_to_target(job_, control, links, attached));
     BatchStream::Listener listener;
     if (job_.reads_back)
         listener = [this](const ReadBackFound& found) { take_read_back(job_, found); };
-    BulkPacker packer(job_.codecs, job_.config.compression, job_.clock);
-    BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto), std::move(listener),
-                       &packer);
+    SourceLanes lanes(lanes_over(links));
+    BatchStream stream(lanes, control, job_.state, std::move(mirrored_upto), std::move(listener));
     job_.report.set_detail({});
     enter_by_phases();
     if (all_tracked(job_)) job_.report.mirror_done(job_.state.generation());
@@ -208,8 +218,8 @@ Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const Pass
                           total_backlog(job_) == 0;
     if (!is_clean) return {};
     if (facts.is_point) stream.mark_point(job_.clock.wall_micros());
-    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint: another
-    // one would only take its time, under the fence.
+    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint:
+    // another one would only take its time, under the fence.
     TRY_VOID(stream.finish(!job_.state.is_known_to_target()));
     if (job_.makes_points) {
         // A target with a journal acknowledges what it has not yet applied. It answers in order.

@@ -10,8 +10,8 @@
 #include "base/random.h"
 #include "replicator/bulk_packer.h"
 #include "replicator/device.h"
-#include "replicator/freezer.h"
 #include "replicator/free_space.h"
+#include "replicator/freezer.h"
 #include "replicator/tracker.h"
 #include "schemas/model.h"
 #include "wire/link.h"
@@ -27,6 +27,9 @@ namespace drover::replicator {
 struct PeerLinks {
     std::unique_ptr<wire::Link> control;
     std::unique_ptr<wire::Link> bulk;
+    /// Connects one more bulk link to the same target. Empty: there can be none.
+    std::function<Result<std::unique_ptr<wire::Link>>()> dial_bulk = {};
+    std::vector<std::unique_ptr<wire::Link>> more_bulk = {};  ///< so far, by the replica
 };
 
 /// Called on the replica's thread; must not block and must not call back into the replica.
@@ -71,7 +74,8 @@ struct SourceConfig {
     /// Connects both links to the target. Called again, with backoff, after every loss.
     std::function<Result<PeerLinks>()> dial;
     std::int64_t ack_timeout_ms = 30'000;
-    Compression compression = Compression::automatic;  ///< of what goes over the bulk link
+    Compression compression = Compression::automatic;  ///< of what goes over the bulk links
+    unsigned streams = 1;  ///< bulk links, 1..lanes_max, to a target that knows how; else one
     Pacing pacing;
 };
 

@@ -5,9 +5,11 @@
 
 #include "base/random.h"
 #include "replicator/block_map.h"
+#include "replicator/source_lanes.h"
 #include "replicator/source_replica.h"
 #include "replicator/target_replica.h"
 #include "tests/replicator/forwarding_device.h"
+#include "wire/memory_link.h"
 #include "wire/pki.h"
 
 #include <atomic>
@@ -118,6 +120,9 @@ class Recorder final : public SourceObserver {
     Progress last_;
 };
 
+/// Of links whose hellos were sent; nothing is packed.
+[[nodiscard]] std::vector<BulkLane> bulk_lanes(PeerLinks& links);
+
 class Lab {
   public:
     /// `tracking`: with MarkingTracker; else with the real scan tracker.
@@ -155,7 +160,7 @@ class Lab {
     bool allow_ebpf = false;
     std::string why_not_ebpf;  ///< of the source disk opened last
     bool tracker_resumed = false;
-    /// Options of the next bulk and control links, used once.
+    /// Options of the next first bulk link and control link, used once.
     std::atomic<std::uint64_t> cut_bulk_after_frames = 0;
     std::atomic<std::uint64_t> cut_control_after_frames = 0;
     /// The n-th bulk frame from now on has one bit of its payload flipped; 0: never.
@@ -168,6 +173,7 @@ class Lab {
     Pacing pacing;
     std::string source_identity = "drover:agent:source";
     Compression compression = Compression::none;  ///< frames can be counted on
+    unsigned streams = 1;
     std::int64_t ack_timeout_ms = 30'000;
     /// The next pairs of links pass through here.
     std::function<void(PeerLinks&)> wrap_links;
@@ -184,6 +190,8 @@ class Lab {
 
   private:
     void close_gate();
+    [[nodiscard]] wire::MemoryLinkOptions link_options() const;
+    [[nodiscard]] Result<std::unique_ptr<wire::Link>> dial_bulk(std::uint64_t cut_after_frames);
 
     SystemClock clock_;
     SystemRandom random_;
