@@ -208,8 +208,8 @@ Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const Pass
                           total_backlog(job_) == 0;
     if (!is_clean) return {};
     if (facts.is_point) stream.mark_point(job_.clock.wall_micros());
-    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint: another
-    // one would only take its time, under the fence.
+    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint:
+    // another one would only take its time, under the fence.
     TRY_VOID(stream.finish(!job_.state.is_known_to_target()));
     if (job_.makes_points) {
         // A target with a journal acknowledges what it has not yet applied. It answers in order.
@@ -374,6 +374,7 @@ Result<std::unique_ptr<SourceReplica>> open_source_replica(SourceConfig config,
         key.tracker_generations.push_back(disk.tracker->generation());
         key.trackers_resumed = key.trackers_resumed && disk.tracker->resumed();
     }
+    key.fence_point = config.fence_point;
     TRY_VOID(open_skips(config, key, random));
     TRY(SourceState state, SourceState::open(config.state_directory, key, random.uuid()));
     return std::unique_ptr<SourceReplica>(

@@ -10,14 +10,15 @@
 #include "base/random.h"
 #include "replicator/bulk_packer.h"
 #include "replicator/device.h"
-#include "replicator/freezer.h"
 #include "replicator/free_space.h"
+#include "replicator/freezer.h"
 #include "replicator/tracker.h"
 #include "schemas/model.h"
 #include "wire/link.h"
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -73,6 +74,10 @@ struct SourceConfig {
     std::int64_t ack_timeout_ms = 30'000;
     Compression compression = Compression::automatic;  ///< of what goes over the bulk link
     Pacing pacing;
+    /// For the way back (ADR 0023): the other end holds the fence point of this name, and the
+    /// trackers, attached before it was left, know all that differs from it. That alone is sent, as
+    /// one batch. Nothing is ever mirrored or compared: a doubt ends in "changes_unknown".
+    std::optional<Generation> fence_point;
 };
 
 /// Where the trackers stood when the fence closed.
