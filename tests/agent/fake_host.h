@@ -145,6 +145,10 @@ class FakeHost final : public HostOps {
         return Error(Errc::unsupported, "ebpf_unsupported", "the kernel carries no BTF");
     }
 
+    Result<replicator::FreeSpace> free_space(replicator::BlockDevice&) override {
+        return replicator::FreeSpace{};
+    }
+
     Result<std::vector<DiskUse>> uses(const std::string& path) override {
         TRY_VOID(act("uses"));
         std::vector<DiskUse> out = disks[path].other_uses;
