@@ -182,7 +182,12 @@ Result<std::vector<replicator::SourceDisk>> SourceJob::open_disks() {
         if (!why_not_ebpf.empty())
             log::info("source", "scan tracker: " + why_not_ebpf,
                       "job=" + ticket.job_name + " disk=" + path);
-        disks.push_back({std::move(device), std::move(tracker)});
+        replicator::SourceDisk disk{std::move(device), std::move(tracker)};
+        if (ticket.disks[i].skip_free_space)
+            disk.free_space = [this](replicator::BlockDevice& of) {
+                return parts_.host.free_space(of);
+            };
+        disks.push_back(std::move(disk));
     }
     return disks;
 }

@@ -430,6 +430,17 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
     return best;
 }
 
+/// The first path of --skip-free-space that no --disk names; null if there is none.
+const std::string* unplanned_disk(const Arguments& arguments) {
+    for (const std::string& path : arguments.skip_free_space) {
+        const bool is_planned =
+            std::any_of(arguments.disks.begin(), arguments.disks.end(),
+                        [&path](const auto& pair) { return pair.first == path; });
+        if (!is_planned) return &path;
+    }
+    return nullptr;
+}
+
 Parsed parse_command_line(const std::vector<std::string>& words) {
     Parsed parsed;
     CLI::App app{"drover moves running servers to new hosts, and proves that it did."};
@@ -451,6 +462,10 @@ Parsed parse_command_line(const std::vector<std::string>& words) {
     } catch (const CLI::ParseError& error) {
         return usage("drover: " + std::string(error.what()) + "\nNext: drover " +
                      help_path(app, words) + "--help\n");
+    }
+    if (const std::string* other = unplanned_disk(parsed.arguments)) {
+        return usage("drover: --skip-free-space " + printable(*other, 80) +
+                     " is the SOURCE of no --disk\nNext: drover job create --help\n");
     }
     if (!parsed.done && parsed.arguments.command == "help") {
         parsed.done = true;

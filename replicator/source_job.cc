@@ -54,8 +54,15 @@ std::uint64_t total_backlog(SourceJob& job) {
     return std::accumulate(backlogs.begin(), backlogs.end(), std::uint64_t{0});
 }
 
+void tell_progress(SourceJob& job) {
+    std::uint64_t skipped = 0;
+    for (std::size_t i = 0; i < job.disks(); ++i) skipped += skipped_bytes(job, i);
+    job.report.set_skipped(skipped);
+    job.report.progress(backlogs_of(job));
+}
+
 void report_progress(SourceJob& job) {
-    if (job.report.is_due()) job.report.progress(backlogs_of(job));
+    if (job.report.is_due()) tell_progress(job);
 }
 
 Result<> compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {

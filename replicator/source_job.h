@@ -68,7 +68,9 @@ struct SourceJob {
 [[nodiscard]] bool all_tracked(const SourceJob& job);
 [[nodiscard]] std::uint64_t total_backlog(SourceJob& job);
 
-/// Passes on the figures if they are due.
+/// Passes on the figures.
+void tell_progress(SourceJob& job);
+/// Passes them on if they are due.
 void report_progress(SourceJob& job);
 
 /// A disk whose content on the target is no longer known starts over with a comparison, under a new

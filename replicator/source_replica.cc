@@ -217,7 +217,7 @@ Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const Pass
         TRY_VOID(control.expect<Pong>());
     }
     TRY(const bool is_proved, finish_read_back(job_, control));
-    job_.report.progress(backlogs_of(job_));
+    tell_progress(job_);
     if (!is_proved) return {};
     DrainDone done{job_.state.acked_batch(), payload_sent()};
     done.bytes_read_back = job_.state.counter(Counter::bytes_read_back);

@@ -86,8 +86,9 @@ enum class Scope : std::uint8_t {
 };
 
 bool covers(const DiskProof& proof, std::uint64_t size_bytes, bool skips_free_space, Scope scope) {
-    if (scope == Scope::induction && proof == DiskProof{}) return true;
     if (proof.skipped_bytes != 0 && !skips_free_space) return false;
+    const DiskProof none{{}, {}, 0, proof.skipped_bytes, 0};
+    if (scope == Scope::induction && proof == none) return true;
     if (proof.written_bytes != 0 && scope != Scope::unwritten) return false;
     if (proof.source_root != proof.target_root || proof.source_root.is_zero()) return false;
     return proof.bytes + proof.skipped_bytes + proof.written_bytes >= size_bytes;
