@@ -179,6 +179,8 @@ Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel
     job.codecs = codecs_in(welcome.capabilities);
     if (is_ours(job, welcome.checkpoint)) {
         go_on(job, welcome.checkpoint);
+    } else if (job.config.fence_point) {
+        return changes_unknown("the source no longer holds what it was fenced with");
     } else {
         start_over(job, welcome.checkpoint);
     }

@@ -16,6 +16,11 @@ namespace {
 /// A writer that leaves no quiet moment in as many rounds will leave none soon.
 constexpr int rounds_max = 32;
 
+/// The way back is one batch: all of it, or nothing.
+bool is_full(const SourceJob& job, const BatchStream& stream) {
+    return !job.config.fence_point && batch_is_full(stream.open_bytes());
+}
+
 /// Reads one extent and sends it.
 Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, const Extent& extent,
                      const AlignedBuffer& buffer, PassFacts& facts) {
@@ -38,7 +43,7 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
     std::uint64_t block = sweeps ? job.state.cursor(disk) / block_bytes : 0;
     while (block < dirty.blocks()) {
         if (job.interrupted()) return false;
-        if (batch_is_full(stream.open_bytes())) TRY_VOID(stream.commit());
+        if (is_full(job, stream)) TRY_VOID(stream.commit());
         const Region region =
             take_to_send(job, disk, job.state.pending(disk, stream.open_batch()), block);
         if (!sweeps) job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
@@ -78,7 +83,7 @@ Result<bool> send_until_quiet(SourceJob& job, BatchStream& stream, PassFacts& fa
         if (DROVER_MUTANT("pass_is_point")) taken = job.clock.wall_micros();
         facts.is_point = taken.has_value();
         if (taken) stream.mark_point(*taken);
-        if (facts.is_point || job.lost_disks != 0 || batch_is_full(stream.open_bytes())) break;
+        if (facts.is_point || job.lost_disks != 0 || is_full(job, stream)) break;
     }
     return true;
 }
@@ -144,7 +149,8 @@ Result<bool> refresh_trackers(SourceJob& job) {
         if (is_lost || audit.verdict == Audit::Verdict::repaired)
             job.state.add(Counter::tracker_losses, 1);
         if (is_lost || was_lost)
-            compare_anew(job, i, "events of the change tracker were lost: " + audit.detail);
+            TRY_VOID(
+                compare_anew(job, i, "events of the change tracker were lost: " + audit.detail));
     }
     return exact;
 }

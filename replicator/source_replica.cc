@@ -384,6 +384,7 @@ Result<std::unique_ptr<SourceReplica>> open_source_replica(SourceConfig config,
         key.tracker_generations.push_back(disk.tracker->generation());
         key.trackers_resumed = key.trackers_resumed && disk.tracker->resumed();
     }
+    key.fence_point = config.fence_point;
     TRY_VOID(open_skips(config, key, random));
     TRY(SourceState state, SourceState::open(config.state_directory, key, random.uuid()));
     return std::unique_ptr<SourceReplica>(

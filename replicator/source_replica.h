@@ -18,6 +18,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -77,6 +78,10 @@ struct SourceConfig {
     Compression compression = Compression::automatic;  ///< of what goes over the bulk links
     unsigned streams = 1;  ///< bulk links, 1..lanes_max, to a target that knows how; else one
     Pacing pacing;
+    /// For the way back (ADR 0023): the other end holds the fence point of this name, and the
+    /// trackers, attached before it was left, know all that differs from it. That alone is sent, as
+    /// one batch. Nothing is ever mirrored or compared: a doubt ends in "changes_unknown".
+    std::optional<Generation> fence_point;
 };
 
 /// Where the trackers stood when the fence closed.

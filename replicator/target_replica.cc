@@ -277,6 +277,8 @@ Result<std::unique_ptr<TargetReplica>> open_target_replica(TargetConfig config, 
     // Promoted disks belong to somebody else: not even a descriptor of ours stays on them.
     if (state->checkpoint().state == CheckpointState::promoted && !may_overwrite)
         state->close_disks();
+    // What was committed is on the disks, or can be taken back, before anybody asks.
+    if (config.fence_point) TRY_VOID(state->settle());
     return std::unique_ptr<TargetReplica>(
         std::make_unique<Target>(std::move(state), config, clock, random));
 }

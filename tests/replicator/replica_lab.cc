@@ -186,6 +186,14 @@ Ticket Lab::signed_ticket(std::uint64_t at_serial) const {
 }
 
 void Lab::start_target() {
+    DROVER_ASSERT(try_start_target().has_value());
+}
+
+void Lab::start_source() {
+    DROVER_ASSERT(try_start_source().has_value());
+}
+
+Result<> Lab::try_start_target() {
     TargetConfig config;
     config.ticket = signed_ticket(serial);
     for (std::size_t i = 0; i < target_disks.size(); ++i)
@@ -193,10 +201,10 @@ void Lab::start_target() {
     config.state_directory = directory.path() / "target";
     config.overwrite_acknowledged = overwrite_acknowledged;
     config.journal = journal;
-    auto opened = open_target_replica(std::move(config), clock_, random_);
-    DROVER_ASSERT(opened.has_value());
+    config.fence_point = fence_point;
+    TRY(auto opened, open_target_replica(std::move(config), clock_, random_));
     const std::lock_guard lock(target_mutex_);
-    target = std::move(*opened);
+    target = std::move(opened);
     gate_ = std::make_unique<PeerGate>(
         GateOptions{"target", key.public_pem, 2'000},
         [this](const Ticket&) {
@@ -204,6 +212,7 @@ void Lab::start_target() {
             return target;
         },
         clock_);
+    return {};
 }
 
 void Lab::close_gate() {
@@ -223,7 +232,7 @@ void Lab::close_gate() {
     last.reset();
 }
 
-void Lab::start_source() {
+Result<> Lab::try_start_source() {
     SourceConfig config;
     config.ticket = signed_ticket(serial);
     config.state_directory = directory.path() / "source";
@@ -255,9 +264,9 @@ void Lab::start_source() {
     config.backlog_bytes_max = 1U << 20;
     config.overwrite_acknowledged = overwrite_acknowledged;
     config.dial = [this] { return dial(); };
-    auto opened = open_source_replica(std::move(config), recorder, clock_, random_);
-    DROVER_ASSERT(opened.has_value());
-    source = std::move(*opened);
+    if (fence_point) config.fence_point = fence_point->generation;
+    TRY(source, open_source_replica(std::move(config), recorder, clock_, random_));
+    return {};
 }
 
 void Lab::mirror() {

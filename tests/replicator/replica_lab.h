@@ -131,6 +131,9 @@ class Lab {
 
     void start_target();
     void start_source();
+    /// As above, for ends that may refuse to begin.
+    [[nodiscard]] Result<> try_start_target();
+    [[nodiscard]] Result<> try_start_source();
 
     /// As SIGKILL: what is in memory is gone, state files stay.
     void kill_target() { close_gate(); }
@@ -178,6 +181,8 @@ class Lab {
     /// The next pairs of links pass through here.
     std::function<void(PeerLinks&)> wrap_links;
     std::optional<JournalPlace> journal;  ///< of the next target
+    /// The way back: what the target's disks hold is known to the source under this name.
+    std::optional<FencePoint> fence_point;
 
     TemporaryDirectory directory;
     std::vector<std::unique_ptr<TrackedDisk>> source_disks;
