@@ -16,6 +16,10 @@ namespace {
 /// A writer that leaves no quiet moment in as many rounds will leave none soon.
 constexpr int rounds_max = 32;
 
+bool is_full(const SourceJob& job, const BatchStream& stream) {
+    return batch_is_full(stream.open_bytes(), job.config.batch_bytes);
+}
+
 /// Reads one extent and sends it.
 Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, const Extent& extent,
                      const AlignedBuffer& buffer, PassFacts& facts) {
@@ -38,7 +42,7 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
     std::uint64_t block = sweeps ? job.state.cursor(disk) / block_bytes : 0;
     while (block < dirty.blocks()) {
         if (job.interrupted()) return false;
-        if (batch_is_full(stream.open_bytes())) TRY_VOID(stream.commit());
+        if (is_full(job, stream)) TRY_VOID(stream.commit());
         const Region region =
             take_to_send(job, disk, job.state.pending(disk, stream.open_batch()), block);
         if (!sweeps) job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
@@ -76,7 +80,7 @@ Result<bool> send_until_quiet(SourceJob& job, BatchStream& stream, PassFacts& fa
         if (!is_complete) return false;
         TRY(facts.is_point, look(job, window));
         if (facts.is_point) stream.mark_point(job.clock.wall_micros());
-        if (facts.is_point || job.lost_disks != 0 || batch_is_full(stream.open_bytes())) break;
+        if (facts.is_point || job.lost_disks != 0 || is_full(job, stream)) break;
     }
     return true;
 }
