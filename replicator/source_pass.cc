@@ -18,7 +18,7 @@ constexpr int rounds_max = 32;
 
 /// The way back is one batch: all of it, or nothing.
 bool is_full(const SourceJob& job, const BatchStream& stream) {
-    return !job.config.fence_point && batch_is_full(stream.open_bytes());
+    return !job.config.fence_point && batch_is_full(stream.open_bytes(), job.config.batch_bytes);
 }
 
 /// Reads one extent and sends it.
