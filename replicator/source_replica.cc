@@ -72,6 +72,7 @@ class Source final : public SourceReplica {
   private:
     void run();
     [[nodiscard]] Result<> connect_and_serve();
+    [[nodiscard]] Result<> wait_on();
     [[nodiscard]] Result<> serve(PeerChannel& control, wire::Link& bulk);
     [[nodiscard]] Result<> step(PeerChannel& control, BatchStream& stream);
     [[nodiscard]] Result<> seal(Freezer& freezer, BatchStream& stream);
@@ -119,6 +120,14 @@ void Source::run() {
     }
 }
 
+/// While the target takes its time, for example because a test runs there, people see that we live,
+/// and a pause takes effect.
+Result<> Source::wait_on() {
+    report_progress(job_);
+    if (!job_.wishes.is_over(job_.serial) && !job_.wishes.is_quiet()) return {};
+    return Error(Errc::cancelled, "session_ended", "the answer is not wanted any more");
+}
+
 void Source::note_failure(const Error& error) {
     log::info("replicator", "source connection ended: " + error.text(),
               "job=" + uuid_text(job_.config.ticket.job));
@@ -134,7 +143,7 @@ Result<> Source::connect_and_serve() {
     TRY(PeerLinks links, job_.config.dial());
     const Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
-    PeerChannel control(*links.control, job_.config.ack_timeout_ms);
+    PeerChannel control(*links.control, job_.config.ack_timeout_ms, [this] { return wait_on(); });
     return serve(control, *links.bulk);
 }
 
@@ -208,8 +217,8 @@ Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const Pass
                           total_backlog(job_) == 0;
     if (!is_clean) return {};
     if (facts.is_point) stream.mark_point(job_.clock.wall_micros());
-    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint: another
-    // one would only take its time, under the fence.
+    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint:
+    // another one would only take its time, under the fence.
     TRY_VOID(stream.finish(!job_.state.is_known_to_target()));
     if (job_.makes_points) {
         // A target with a journal acknowledges what it has not yet applied. It answers in order.
