@@ -5,6 +5,7 @@
 #include "base/mutation.h"
 #include "wire/pki.h"
 
+#include <algorithm>
 #include <charconv>
 
 namespace drover::agent {
@@ -79,6 +80,13 @@ Result<std::optional<Activation>> load_activation(const StatePaths& paths, const
     TRY(const std::uint64_t micros, fields.number("activated_micros"));
     activation.activated_micros = static_cast<WallMicros>(micros);
     TRY(activation.bytes_written, fields.number("bytes_written"));
+    // Version 1.0 kept no change map.
+    if (!fields.has("changes.count")) return std::optional(std::move(activation));
+    TRY(activation.changes, fields.list("changes"));
+    TRY(activation.changes_lost, fields.text("changes_lost"));
+    TRY(activation.changed_bytes, fields.number("changed_bytes"));
+    TRY(const std::uint64_t known_changes, fields.number("changes_known"));
+    activation.changes_known = known_changes != 0;
     return std::optional(std::move(activation));
 }
 
@@ -93,6 +101,10 @@ Result<> store_activation(const StatePaths& paths, const JobId& job, const Activ
     fields.set_list("baseline", activation.baseline);
     fields.set_number("activated_micros", static_cast<std::uint64_t>(activation.activated_micros));
     fields.set_number("bytes_written", activation.bytes_written);
+    fields.set_list("changes", activation.changes);
+    fields.set("changes_lost", activation.changes_lost);
+    fields.set_number("changed_bytes", activation.changed_bytes);
+    fields.set_number("changes_known", activation.changes_known ? 1 : 0);
     return fields.store(file_of(paths, job));
 }
 
@@ -176,6 +188,9 @@ Result<ReportBody> Activator::activate(const Effect& effect, const TargetJobFact
     TRY(Activation activation, begin(effect, job));
     if (activation.state == ActivationState::activating) {
         TRY_VOID(promote());
+        // Between our last write and the users' first.
+        attach_changes(activation, job);
+        parts_.step("activate.changes");
         activation.state = ActivationState::promoted;
         TRY_VOID(store_activation(parts_.paths, job.job, activation));
         parts_.step("activate.promote");
@@ -231,15 +246,22 @@ Result<> Activator::take_back(const TargetJobFacts& job) {
     return {};
 }
 
+namespace {
+
+DeactivateDone stopped(const Activation& activation) {
+    return {true, activation.bytes_written, activation.changes_known, activation.changed_bytes};
+}
+
+}  // namespace
+
 Result<ReportBody> Activator::deactivate(const Effect& effect, const TargetJobFacts& job) {
     const auto& work = std::get<DeactivateWork>(effect.work);
     TRY_VOID(parts_.journal.tombstone(work.token));
     parts_.step("deactivate.tombstone");
     TRY(auto activation, load_activation(parts_.paths, effect.id.job));
-    if (!activation || activation->token != work.token) return ReportBody(DeactivateDone{false, 0});
-    if (activation->state == ActivationState::deactivated)
-        return ReportBody(DeactivateDone{true, activation->bytes_written});
-    if (DROVER_MUTANT("deactivate_does_not_stop")) return ReportBody(DeactivateDone{true, 0});
+    if (!activation || activation->token != work.token) return ReportBody(DeactivateDone());
+    if (activation->state == ActivationState::deactivated) return ReportBody(stopped(*activation));
+    if (DROVER_MUTANT("deactivate_does_not_stop")) return ReportBody(DeactivateDone{true});
     if (!work.pre_deactivate_hook.empty()) {
         auto ran = parts_.host.run_hook({work.pre_deactivate_hook, HookStep::pre_deactivate,
                                          job.job_name, job.disks, work.token});
@@ -251,11 +273,58 @@ Result<ReportBody> Activator::deactivate(const Effect& effect, const TargetJobFa
     }
     parts_.step("deactivate.hook");
     if (!DROVER_MUTANT("deactivate_trusts_hook")) TRY_VOID(take_back(job));
-    TRY(activation->bytes_written, bytes_since(*activation, job.disks));
+    TRY_VOID(settle_changes(*activation, job));
+    TRY(const std::uint64_t counted, bytes_since(*activation, job.disks));
+    activation->bytes_written = std::max(counted, activation->changed_bytes);
     activation->state = ActivationState::deactivated;
     TRY_VOID(store_activation(parts_.paths, job.job, *activation));
     parts_.step("deactivate.record");
-    return ReportBody(DeactivateDone{true, activation->bytes_written});
+    if (work.keep_changes || activation->changes.empty()) return ReportBody(stopped(*activation));
+    changes_.forget(job.disks);
+    activation->changes.clear();
+    TRY_VOID(store_activation(parts_.paths, job.job, *activation));
+    return ReportBody(stopped(*activation));
+}
+
+// ---- what the users write ----
+
+/// Whatever becomes of it, the target goes into service.
+void Activator::attach_changes(Activation& activation, const TargetJobFacts& job) {
+    auto attached = changes_.attach(job.disks);
+    activation.changes = attached ? std::move(*attached) : std::vector<std::string>();
+    activation.changes_lost = attached ? std::string() : attached.error().detail();
+    if (!attached) log::warn("target", attached.error().text(), "job=" + job.job_name);
+}
+
+Result<> Activator::lose_changes(Activation& activation, const TargetJobFacts& job,
+                                 const Error& why) {
+    log::warn("target", why.text(), "job=" + job.job_name);
+    changes_.forget(job.disks);
+    activation.changes.clear();
+    activation.changes_lost = why.detail();
+    return store_activation(parts_.paths, job.job, activation);
+}
+
+void Activator::watch_changes(const TargetJobFacts& job) {
+    auto activation = load_activation(parts_.paths, job.job);
+    if (!activation || !*activation || (*activation)->changes.empty()) return;
+    Activation& record = **activation;
+    auto looked = changes_.resume(record.changes, record.boot_id, job.disks);
+    if (looked) looked = changes_.look();
+    if (looked || looked.error().id() != "change_map_lost") return;
+    if (auto stored = lose_changes(record, job, looked.error()); !stored)
+        log::error("target", stored.error().text(), "job=" + job.job_name);
+}
+
+/// Under guard: nobody writes any more.
+Result<> Activator::settle_changes(Activation& activation, const TargetJobFacts& job) {
+    if (activation.changes.empty()) return {};
+    auto known = changes_.resume(activation.changes, activation.boot_id, job.disks);
+    if (known) known = changes_.audit();
+    if (!known) return lose_changes(activation, job, known.error());
+    activation.changes_known = true;
+    activation.changed_bytes = changes_.bytes();
+    return {};
 }
 
 Result<> Activator::keep_down_if_due(const TargetJobFacts& job) {

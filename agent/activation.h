@@ -8,6 +8,7 @@
 /// mistakes a disk that took writes for a copy.
 #pragma once
 
+#include "agent/change_map.h"
 #include "agent/parts.h"
 #include "base/result.h"
 
@@ -31,6 +32,11 @@ struct Activation {
     std::vector<std::string> baseline;  ///< HostOps::bytes_written per disk; "" where uncounted
     WallMicros activated_micros = 0;
     std::uint64_t bytes_written = 0;  ///< known once deactivated
+    /// Of the change map's trackers, per disk; empty: what the users wrote is not known.
+    std::vector<std::string> changes;
+    std::string changes_lost;         ///< why it is not known; empty otherwise
+    std::uint64_t changed_bytes = 0;  ///< known once deactivated
+    bool changes_known = false;       ///< likewise
 
     bool operator==(const Activation&) const = default;
 };
@@ -57,8 +63,9 @@ struct TargetJobFacts {
 
 class Activator {
   public:
-    explicit Activator(const AgentParts& parts)
-        : parts_(parts) {}
+    Activator(const AgentParts& parts, ChangeMap& changes)
+        : parts_(parts),
+          changes_(changes) {}
 
     /// Durably voids the copy's generation and closes the disks.
     using Promote = std::function<Result<>()>;
@@ -77,6 +84,10 @@ class Activator {
     /// interrupted, is kept down until the orchestrator says what to do.
     [[nodiscard]] Result<> keep_down_if_due(const TargetJobFacts& job);
 
+    /// Takes up the change map of this record and looks at it; a loss is recorded, so that nobody
+    /// believes it later.
+    void watch_changes(const TargetJobFacts& job);
+
     /// Bytes written by the target's users since activation, as far as the kernel counts them.
     [[nodiscard]] Result<std::uint64_t> bytes_since(const Activation& activation,
                                                     const std::vector<std::string>& disks);
@@ -89,7 +100,13 @@ class Activator {
     [[nodiscard]] Result<> set_baseline(Activation& activation,
                                         const std::vector<std::string>& disks);
 
+    void attach_changes(Activation& activation, const TargetJobFacts& job);
+    [[nodiscard]] Result<> lose_changes(Activation& activation, const TargetJobFacts& job,
+                                        const Error& why);
+    [[nodiscard]] Result<> settle_changes(Activation& activation, const TargetJobFacts& job);
+
     AgentParts parts_;
+    ChangeMap& changes_;
 };
 
 }  // namespace drover::agent

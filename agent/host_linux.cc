@@ -100,6 +100,10 @@ Result<> HostLinux::can_track_blocks(const replicator::DeviceFacts& facts) {
     return replicator::ebpf_can_track(facts);
 }
 
+Result<replicator::FreeSpace> HostLinux::free_space(replicator::BlockDevice& device) {
+    return replicator::read_free_space(device);
+}
+
 Result<std::vector<DiskUse>> HostLinux::uses(const std::string& path) {
     TRY(const DiskNodes disk, find_nodes(path));
     return disk_uses(disk);

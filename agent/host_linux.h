@@ -33,6 +33,8 @@ class HostLinux final : public HostOps {
         replicator::BlockDevice& device, const replicator::TrackerOptions& options,
         std::string* why_not_ebpf) override;
     [[nodiscard]] Result<> can_track_blocks(const replicator::DeviceFacts& facts) override;
+    [[nodiscard]] Result<replicator::FreeSpace> free_space(
+        replicator::BlockDevice& device) override;
     [[nodiscard]] Result<std::vector<DiskUse>> uses(const std::string& path) override;
     [[nodiscard]] Result<std::vector<std::string>> own_files_on(const std::string& path) override;
     [[nodiscard]] Result<> check_blank(const std::string& path) override;

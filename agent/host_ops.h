@@ -8,6 +8,7 @@
 #include "agent/state_store.h"
 #include "base/result.h"
 #include "replicator/device.h"
+#include "replicator/free_space.h"
 #include "replicator/freezer.h"
 #include "replicator/tracker.h"
 #include "schemas/model.h"
@@ -81,6 +82,11 @@ class HostOps {
         std::string* why_not_ebpf) = 0;
     /// Success if block tracepoints can track the disk here; else unsupported, with the reason.
     [[nodiscard]] virtual Result<> can_track_blocks(const replicator::DeviceFacts& facts) = 0;
+
+    /// What mounted filesystems hold free of the disk (free_space.h). Blocks for as long as they
+    /// need to write back.
+    [[nodiscard]] virtual Result<replicator::FreeSpace> free_space(
+        replicator::BlockDevice& device) = 0;
 
     /// Everything that uses the disk or a partition of it now. Drover's own guards do not count.
     [[nodiscard]] virtual Result<std::vector<DiskUse>> uses(const std::string& path) = 0;

@@ -35,6 +35,8 @@ class Fields {
         set(std::move(key), std::to_string(value));
     }
 
+    [[nodiscard]] bool has(const std::string& key) const { return values_.contains(key); }
+
     void set_list(const std::string& key, const std::vector<std::string>& values);
 
     /// Errors: corrupt, when the key is missing or its value has another form.

@@ -182,7 +182,12 @@ Result<std::vector<replicator::SourceDisk>> SourceJob::open_disks() {
         if (!why_not_ebpf.empty())
             log::info("source", "scan tracker: " + why_not_ebpf,
                       "job=" + ticket.job_name + " disk=" + path);
-        disks.push_back({std::move(device), std::move(tracker)});
+        replicator::SourceDisk disk{std::move(device), std::move(tracker)};
+        if (ticket.disks[i].skip_free_space)
+            disk.free_space = [this](replicator::BlockDevice& of) {
+                return parts_.host.free_space(of);
+            };
+        disks.push_back(std::move(disk));
     }
     return disks;
 }
@@ -205,6 +210,7 @@ Result<SourceJob::Replica> SourceJob::open_replica() {
     config.backlog_bytes_max = work.backlog_bytes_max;
     config.overwrite_acknowledged = work.overwrite_acknowledged;
     config.compression = parts_.config.compression;
+    config.streams = parts_.config.streams;
     config.pacing.walk_bytes_per_s = std::uint64_t{parts_.config.walk_mib_per_s} << 20;
     config.dial = [dialled = dialled_] { return dialled->dial(); };
     TRY(auto opened, replicas_.open_source(std::move(config), *this));

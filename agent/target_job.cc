@@ -35,7 +35,8 @@ TargetJob::TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& 
       parts_(parts),
       replicas_(replicas),
       events_(events),
-      activator_(parts),
+      changes_(parts, job),
+      activator_(parts, changes_),
       directory_(parts.paths.job(job, Side::target)) {}
 
 std::shared_ptr<replicator::TargetReplica> TargetJob::replica() const {
@@ -76,6 +77,7 @@ Result<> TargetJob::secure() {
 }
 
 Result<> TargetJob::start() {
+    if (const auto job = facts()) activator_.watch_changes(*job);
     if (record_) report_trouble(reconcile());
     return {};
 }
@@ -211,6 +213,7 @@ void TargetJob::tick() {
     if (record_->wanted && !replica() && parts_.clock.steady_ms() >= reopen_at_)
         report_trouble(reconcile());
     tell_points();
+    if (const auto job = facts()) activator_.watch_changes(*job);
     auto activation = load_activation(parts_.paths, job_);
     if (!activation || !*activation || (*activation)->state != ActivationState::active) return;
     auto bytes = activator_.bytes_since(**activation, record_->disks(Side::target));
@@ -326,6 +329,7 @@ Result<ReportBody> TargetJob::cleanup() {
     if (const Replica open = replica()) open->forget();
     TRY_VOID(close_replica());
     if (record_) {
+        if (activation) changes_.forget(record_->disks(Side::target));
         for (const std::string& disk : record_->disks(Side::target)) {
             auto exposure = parts_.exposures.find(disk);
             if (!exposure) continue;  // taken back by root already
@@ -353,6 +357,7 @@ Result<ReportBody> TargetJob::delete_data(const DeleteDataWork& work) {
         TRY_VOID(check_unused(parts_.host, disk));
     }
     TRY_VOID(check_of_no_other_job(parts_.paths, job_, work.disks, parts_.host));
+    if (activation) changes_.forget(work.disks);
     TRY_VOID(close_replica());
     TRY_VOID(parts_.host.hold_guard({job_, Side::target}, work.disks));
     for (const std::string& disk : work.disks) TRY_VOID(wipe(disk));

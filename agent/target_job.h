@@ -62,6 +62,7 @@ class TargetJob final : public SideJob {
     AgentParts parts_;
     ReplicaFactory& replicas_;
     JobEvents& events_;
+    ChangeMap changes_;  ///< while the disks are their users'
     Activator activator_;
     const std::filesystem::path directory_;
     std::optional<ReplicateRecord> record_;

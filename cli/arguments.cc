@@ -2,6 +2,8 @@
 
 #include "cli/json.h"
 
+#include <algorithm>
+
 namespace drover::cli {
 
 const std::vector<Action>& actions() {
@@ -22,7 +24,9 @@ const std::vector<Action>& actions() {
          {.plan_hash = true, .outage_max = true, .pause_before_activate = true}},
         {"rollback", "give service back to the source", {.mode = true, .acknowledge_loss = true}},
         {"resync", "replicate again after a rollback", {.acknowledge_loss = true}},
-        {"commit", "drop the way back; the source stays fenced", {.confirm = true}},
+        {"commit",
+         "drop the way back; the source stays fenced",
+         {.confirm = true, .waive_comparison = true}},
         {"cancel", "end the job before its cutover; copied data is kept", {}},
         {"retry", "try the step that failed again", {}},
         {"park", "stop the job where it is", {}},
@@ -62,6 +66,7 @@ std::string action_body(const Arguments& arguments) {
         body.raw("limits",
                  JsonObject{}.number("rate_bytes_per_s", *arguments.rate_bytes_per_s).str());
     }
+    if (arguments.waive_comparison) body.boolean("waive_comparison", true);
     if (arguments.dry_run) body.boolean("dry_run", true);
     return body.str();
 }
@@ -69,8 +74,13 @@ std::string action_body(const Arguments& arguments) {
 std::string job_body(const Arguments& arguments) {
     std::string disks;
     for (const auto& [source, target] : arguments.disks) {
-        disks += (disks.empty() ? "" : ",") +
-                 JsonObject{}.text("source", source).text("target", target).str();
+        JsonObject disk;
+        disk.text("source", source).text("target", target);
+        const auto& skipping = arguments.skip_free_space;
+        if (std::find(skipping.begin(), skipping.end(), source) != skipping.end()) {
+            disk.boolean("skip_free_space", true);
+        }
+        disks += (disks.empty() ? "" : ",") + disk.str();
     }
     JsonObject hooks;
     for (const auto& [step, hook] : arguments.hooks) hooks.text(step, hook);
@@ -82,6 +92,7 @@ std::string job_body(const Arguments& arguments) {
         .raw("hooks", hooks.str());
     if (arguments.outage_max_s) body.number("outage_max_s", *arguments.outage_max_s);
     if (arguments.hold_s) body.number("hold_s", *arguments.hold_s);
+    if (!arguments.comparison.empty()) body.text("comparison", arguments.comparison);
     if (arguments.backlog_bytes_max) body.number("backlog_bytes_max", *arguments.backlog_bytes_max);
     if (arguments.rate_bytes_per_s) {
         body.raw("limits",

@@ -34,6 +34,8 @@ struct Arguments {
     std::string target_agent;
     std::vector<std::pair<std::string, std::string>> disks;
     std::vector<std::pair<std::string, std::string>> hooks;  ///< step, hook name
+    std::vector<std::string> skip_free_space;                ///< source paths
+    std::string comparison;
     std::optional<std::uint64_t> hold_s;
     std::optional<std::uint64_t> backlog_bytes_max;
 
@@ -46,6 +48,7 @@ struct Arguments {
     std::string mode;
     std::string acknowledged_loss;
     std::string confirm;
+    bool waive_comparison = false;
     std::string how;
     std::string serving;  ///< target, source or neither
     std::string request_id;
@@ -86,6 +89,7 @@ struct ActionOptions {
     bool mode = false;
     bool acknowledge_loss = false;
     bool confirm = false;
+    bool waive_comparison = false;
     bool how = false;
     bool rate = false;
     bool serving = false;

@@ -116,6 +116,17 @@ void add_job_create(const Builder& b, CLI::App* job) {
     add_hook(b, create, "post-activate", "target: start the workload");
     add_hook(b, create, "validate", "target: is it healthy?");
     add_hook(b, create, "pre-deactivate", "target: stop it for a rollback");
+    add_hook(b, create, "test-start", "target: start the workload on a test's overlay");
+    add_hook(b, create, "test-stop", "target: stop it again");
+    create
+        ->add_option("--skip-free-space", b.arguments.skip_free_space,
+                     "SOURCE of a disk: do not copy what its mounted filesystems hold free")
+        ->expected(1)
+        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+    create
+        ->add_option("--comparison", b.arguments.comparison,
+                     "when the whole disks are compared (automatic)")
+        ->check(CLI::IsMember({"before-release", "during-hold", "never", "automatic"}));
     add_duration(create, "--outage-max", "longest outage, then back to the source (10m)",
                  b.arguments.outage_max_s);
     add_duration(create, "--hold", "time to decide between commit and rollback (5d)",
@@ -162,6 +173,10 @@ void add_action(const Builder& b, CLI::App* job, const Action& action) {
     if (takes.confirm) {
         command->add_option("--confirm", a.confirm, "the job's name again")->required();
     }
+    if (takes.waive_comparison) {
+        command->add_flag("--waive-comparison", a.waive_comparison,
+                          "do without the comparison that the plan asks for; needs --reason");
+    }
     if (takes.how) {
         command->add_option("--how", a.how, "how you know that it is stopped")->required();
     }
@@ -205,6 +220,7 @@ void add_what_if(const Builder& b, CLI::App* job) {
         ->check(CLI::IsMember({"discard", "keep"}));
     command->add_option("--acknowledge-loss", a.acknowledged_loss, "as for rollback and resync");
     command->add_option("--confirm", a.confirm, "as for commit; default: the job's name");
+    command->add_flag("--waive-comparison", a.waive_comparison, "as for commit");
     command->add_option("--how", a.how, "as for confirm-target-stopped");
     add_unit(command, "--rate", "as for throttle", parse_rate,
              [&a](std::uint64_t v) { a.rate_bytes_per_s = v; });
@@ -414,6 +430,17 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
     return best;
 }
 
+/// The first path of --skip-free-space that no --disk names; null if there is none.
+const std::string* unplanned_disk(const Arguments& arguments) {
+    for (const std::string& path : arguments.skip_free_space) {
+        const bool is_planned =
+            std::any_of(arguments.disks.begin(), arguments.disks.end(),
+                        [&path](const auto& pair) { return pair.first == path; });
+        if (!is_planned) return &path;
+    }
+    return nullptr;
+}
+
 Parsed parse_command_line(const std::vector<std::string>& words) {
     Parsed parsed;
     CLI::App app{"drover moves running servers to new hosts, and proves that it did."};
@@ -435,6 +462,10 @@ Parsed parse_command_line(const std::vector<std::string>& words) {
     } catch (const CLI::ParseError& error) {
         return usage("drover: " + std::string(error.what()) + "\nNext: drover " +
                      help_path(app, words) + "--help\n");
+    }
+    if (const std::string* other = unplanned_disk(parsed.arguments)) {
+        return usage("drover: --skip-free-space " + printable(*other, 80) +
+                     " is the SOURCE of no --disk\nNext: drover job create --help\n");
     }
     if (!parsed.done && parsed.arguments.command == "help") {
         parsed.done = true;

@@ -60,15 +60,39 @@ void add_fault(Sheet& sheet, const Json& parked) {
     sheet.line("  next", clean(parked["next"]));
 }
 
-void add_proof(Sheet& sheet, const Json& proof) {
-    std::size_t disk = 0;
-    for (const Json& part : proof.items()) {
-        const bool equal = part["source_root"].text() == part["target_root"].text();
-        sheet.line("proof", "disk " + std::to_string(disk++) + ": " +
-                                size_text(part["bytes"].number()) +
-                                (equal ? " equal, SHA-256 root " : " DIFFERENT, source root ") +
-                                clean(part["source_root"]));
+void add_certificate(Sheet& sheet, const Json& certificate) {
+    if (certificate.is_null()) return;
+    std::size_t number = 0;
+    for (const Json& disk : certificate["disks"].items()) {
+        std::string text = "disk " + std::to_string(number++) + ": ";
+        if (disk["compared_bytes"].number() > 0) {
+            const bool equal = disk["source_root"].text() == disk["target_root"].text();
+            text += size_text(disk["compared_bytes"].number()) +
+                    (equal ? " equal, SHA-256 root " : " DIFFERENT, source root ") +
+                    clean(disk["source_root"]) + "; ";
+        }
+        text += size_text(disk["induction_bytes"].number()) + " by induction alone";
+        if (const std::uint64_t bytes = disk["skipped_bytes"].number(); bytes > 0)
+            text += ", " + size_text(bytes) + " free and not copied";
+        sheet.line("proof", text);
     }
+    if (certificate["differs"].truth())
+        sheet.line("comparison", "FOUND DIFFERENCES during the hold");
+    else if (certificate["waived"].truth())
+        sheet.line("comparison", "waived");
+    else if (!certificate["complete"].truth())
+        sheet.line("comparison", "still to be made, during the hold");
+    else
+        sheet.line("comparison", clean(certificate["comparison"]));
+}
+
+void add_test(Sheet& sheet, const Json& test) {
+    if (test.is_null()) return;
+    sheet.line("test", "on a " + clean(test["overlay"]) + " overlay of point " +
+                           clean(test["point"]) + " (" + clean(test["kind"]) + ", taken " +
+                           clean(test["taken_at"]) + ")" +
+                           (test["reverting"].truth() ? ", being reverted" : ""));
+    for (const Json& disk : test["disks"].items()) sheet.line("  disk", clean(disk));
 }
 
 std::string waiting_line(const Json& wait) {
@@ -127,7 +151,8 @@ void add_cutover(Sheet& sheet, const Json& job) {
         sheet.line("fence", clean(fence["token"]) + " at " + clean(fence["fenced_at"]) +
                                 ", tracker seq " + clean(fence["tracker_seq"]));
     }
-    add_proof(sheet, job["proof"]);
+    add_test(sheet, job["test"]);
+    add_certificate(sheet, job["certificate"]);
     sheet.line("activated", clean(job["activated_at"]));
     // Final once the target was stopped; until then its agent's last count.
     const auto written =

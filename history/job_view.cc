@@ -1,5 +1,6 @@
 #include "history/job_view.h"
 
+#include "history/certificate.h"
 #include "history/fact_json.h"
 #include "history/time_text.h"
 #include "statemachine/decide.h"
@@ -25,7 +26,9 @@ json::array disks_json(const Job& job) {
     const auto& checked = job.preflight.at(static_cast<std::size_t>(Side::source));
     for (std::size_t i = 0; i < job.spec.disks.size(); ++i) {
         const DiskPair& pair = job.spec.disks[i];
-        json::object disk{{"source", pair.source}, {"target", pair.target}};
+        json::object disk{{"source", pair.source},
+                          {"target", pair.target},
+                          {"skip_free_space", pair.skip_free_space}};
         if (checked && i < checked->disks.size()) {
             disk["size_bytes"] = checked->disks[i].size_bytes;
             disk["tracker"] = checked->disks[i].tracker;
@@ -78,6 +81,18 @@ json::array proof_json(const Job& job) {
     return out;
 }
 
+json::value test_json(const Job& job) {
+    if (!job.test) return nullptr;
+    json::array disks;
+    for (const std::string& path : job.test->disks) disks.emplace_back(path);
+    return json::object{{"point", job.test->point},
+                        {"kind", to_json(name_of(job.test->point_kind))},
+                        {"taken_at", time_or_null(job.test->taken_micros)},
+                        {"overlay", job.test->overlay},
+                        {"disks", std::move(disks)},
+                        {"reverting", job.test_reverting}};
+}
+
 json::object hooks_json(const Job& job) {
     json::object out;
     for (const auto& [step, hook] : job.spec.hooks) out[to_json(name_of(step))] = hook;
@@ -96,6 +111,10 @@ void add_cutover(const Job& job, json::object& out) {
     out["proof"] = proof_json(job);
     out["fence"] = fence_json(job);
     out["rollback"] = rollback_json(job);
+    out["certificate"] = certificate_json(job);
+    out["test"] = test_json(job);
+    out["changes_known"] = job.changes_known;
+    out["target_changed_bytes"] = job.target_changed_bytes;
 }
 
 }  // namespace
@@ -177,7 +196,8 @@ json::object job_state_json(const JobEntry& entry, WallMicros now) {
                      {"hooks", hooks_json(job)},
                      {"outage_max_s", job.spec.outage_max_s},
                      {"hold_s", job.spec.hold_s},
-                     {"backlog_bytes_max", job.spec.backlog_bytes_max}};
+                     {"backlog_bytes_max", job.spec.backlog_bytes_max},
+                     {"comparison", to_json(name_of(job.spec.comparison))}};
     if (job.quarantined) out["quarantine_reason"] = *job.quarantined;
     if (entry.illegal) out["quarantine_reason"] = entry.illegal->text();
     out["limits"] = json::object{{"rate_bytes_per_s", job.limits.rate_bytes_per_s}};

@@ -51,6 +51,7 @@ struct ActionFields {
     statemachine::RollbackMode mode = statemachine::RollbackMode::discard;
     std::string acknowledged_loss;
     std::string confirm;
+    bool waive_comparison = false;
     std::string how;
     statemachine::Serving serving = statemachine::Serving::neither;
     std::optional<Limits> limits;
@@ -80,6 +81,12 @@ statemachine::Serving read_serving(JsonReader& in) {
     return statemachine::Serving::neither;
 }
 
+Comparison read_comparison(JsonReader& in) {
+    const auto known = comparison_from(in.text("comparison").value_or("automatic"));
+    if (!known) in.fail("comparison", "must be before-release, during-hold, never or automatic");
+    return known.value_or(Comparison::automatic);
+}
+
 ActionFields read_fields(JsonReader& in) {
     ActionFields fields;
     fields.reason = in.text("reason").value_or("");
@@ -90,6 +97,7 @@ ActionFields read_fields(JsonReader& in) {
     fields.mode = read_mode(in);
     fields.acknowledged_loss = in.text("acknowledged_loss").value_or("");
     fields.confirm = in.text("confirm").value_or("");
+    fields.waive_comparison = in.flag("waive_comparison").value_or(false);
     fields.how = in.text("how").value_or("");
     fields.serving = read_serving(in);
     fields.limits = read_limits(in);
@@ -134,7 +142,10 @@ struct FillIn {
         wish.acknowledged_loss = fields.acknowledged_loss;
     }
 
-    void operator()(statemachine::Commit& wish) const { wish.confirm = fields.confirm; }
+    void operator()(statemachine::Commit& wish) const {
+        wish.confirm = fields.confirm;
+        wish.waive_comparison = fields.waive_comparison;
+    }
 
     void operator()(statemachine::DeleteData& wish) const { wish.confirm = fields.confirm; }
 
@@ -155,7 +166,8 @@ Result<JobSpec> read_job_spec(std::string_view body) {
     spec.source_agent = in.required_text("source_agent");
     spec.target_agent = in.required_text("target_agent");
     for (JsonReader& disk : in.objects("disks")) {
-        spec.disks.push_back({disk.required_text("source"), disk.required_text("target")});
+        spec.disks.push_back({disk.required_text("source"), disk.required_text("target"),
+                              disk.flag("skip_free_space").value_or(false)});
     }
     spec.hooks = read_hooks(in);
     spec.limits = read_limits(in).value_or(Limits{});
@@ -163,6 +175,7 @@ Result<JobSpec> read_job_spec(std::string_view body) {
     spec.hold_s = number_or(in, "hold_s", spec.hold_s);
     spec.backlog_bytes_max =
         in.number("backlog_bytes_max", INT64_MAX).value_or(spec.backlog_bytes_max);
+    spec.comparison = read_comparison(in);
     TRY_VOID(in.finish());
     return spec;
 }

@@ -50,6 +50,10 @@ json::object sample_json(const ProgressSample& sample) {
             {"journal_lag_bytes", progress.journal_lag_bytes},
             {"points", std::move(points)},
             {"bytes_on_wire", progress.bytes_on_wire},
+            {"bytes_skipped", progress.bytes_skipped},
+            {"bytes_compared", progress.bytes_compared},
+            {"journal_used_bytes", progress.journal_used_bytes},
+            {"journal_budget_bytes", progress.journal_budget_bytes},
             {"received_at", rfc3339(sample.received_micros)}};
 }
 

@@ -96,6 +96,12 @@ class EbpfTracker final : public ChangeTracker {
         return BlockMap(kernel_.dirty(), blocks_of(facts_.size_bytes));
     }
 
+    /// The issue side first: a write that completes in between is then seen twice, not never.
+    [[nodiscard]] bool may_be_written(std::uint64_t first_block, std::uint64_t blocks) override {
+        return issued(0).any(first_block, blocks) || issued(1).any(first_block, blocks) ||
+               dirty().any(first_block, blocks);
+    }
+
     [[nodiscard]] Result<> refresh() override { return {}; }
 
     void observe(std::uint64_t, ByteView) override {}

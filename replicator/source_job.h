@@ -68,12 +68,14 @@ struct SourceJob {
 [[nodiscard]] bool all_tracked(const SourceJob& job);
 [[nodiscard]] std::uint64_t total_backlog(SourceJob& job);
 
-/// Passes on the figures if they are due.
+/// Passes on the figures.
+void tell_progress(SourceJob& job);
+/// Passes them on if they are due.
 void report_progress(SourceJob& job);
 
 /// A disk whose content on the target is no longer known starts over with a comparison, under a new
-/// generation.
-void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause);
+/// generation. Errors: conflict "changes_unknown" on the way back, for good.
+[[nodiscard]] Result<> compare_anew(SourceJob& job, std::size_t disk, const std::string& cause);
 
 /// Success if every disk has the size that it was planned with. One that has not is compared as a
 /// whole once it has it again. Errors: io ("disk_resized").

@@ -35,6 +35,9 @@ class SourceReport {
     /// The last thing that went wrong; empty when well again. Shown with the figures.
     void set_detail(std::string detail) { detail_ = std::move(detail); }
 
+    /// What is left out at present; shown with the figures.
+    void set_skipped(std::uint64_t bytes) { bytes_skipped_ = bytes; }
+
     void mirror_done(const Generation& generation);
     void generation_gone(std::uint32_t disk, const std::string& cause);
 
@@ -52,6 +55,7 @@ class SourceReport {
     const std::int64_t progress_every_ms_;
     DataStateLogic logic_;
     std::string detail_;
+    std::uint64_t bytes_skipped_ = 0;
     std::optional<Generation> mirror_told_;
     std::optional<SteadyMillis> told_ms_;
     std::uint64_t told_bytes_ = 0;

@@ -3,6 +3,7 @@
 #include "base/mutation.h"
 #include "replicator/disk_hash.h"
 #include "replicator/merkle.h"
+#include "replicator/source_skip.h"
 
 #include <algorithm>
 
@@ -74,8 +75,10 @@ Result<VerifyDone> verify_disks(SourceJob& job, PeerChannel& control) {
             TRY_VOID(verify_piece(job, control, range, leaves));
         }
         name_mismatches(disk, size, leaf_bytes, leaves, done.mismatches);
+        const std::uint64_t skipped = skipped_bytes(job, i);
         done.disks.push_back({merkle_root(size, leaf_bytes, leaves.source),
-                              merkle_root(size, leaf_bytes, leaves.target), size});
+                              merkle_root(size, leaf_bytes, leaves.target), size - skipped,
+                              skipped, 0});
     }
     return done;
 }

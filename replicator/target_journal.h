@@ -26,11 +26,15 @@ struct JournalPlace {
     std::uint64_t redo_bytes = 192U << 20;
     std::uint64_t undo_bytes = 192U << 20;
     std::uint32_t points_max = 8;
+    /// With JournalDuty::first_point the file has a name of its own: it belongs to the job's
+    /// source.
+    JournalDuty duty = JournalDuty::recent_points;
 };
 
 /// Of one job, in the directory that all share.
 [[nodiscard]] std::filesystem::path journal_path(const std::filesystem::path& directory,
-                                                 const JobId& job);
+                                                 const JobId& job,
+                                                 JournalDuty duty = JournalDuty::recent_points);
 
 class TargetJournal {
   public:
@@ -44,6 +48,8 @@ class TargetJournal {
     /// invalid if the journal is gone and nobody knows what is on the disks. Errors: io,
     /// unavailable: try again later; conflict "test_journal_lost": the checkpoint says that a test
     /// runs and the journal does not, so that nothing may be written.
+    /// One that keeps its first point is made once, while the
+    /// checkpoint is in direct mode; after that its loss is an error, corrupt "first_point_lost".
     [[nodiscard]] Result<Checkpoint> begin(RedoJournal::Disks disks, const Checkpoint& checkpoint);
 
     [[nodiscard]] Result<> add(const FrameHeader& header, ByteView payload);
@@ -92,6 +98,8 @@ class TargetJournal {
     [[nodiscard]] Result<> remove();
 
   private:
+    [[nodiscard]] Result<Checkpoint> begin_first_point(const RedoJournal::Disks& disks,
+                                                       const Checkpoint& checkpoint);
     [[nodiscard]] Result<bool> reopen(const RedoJournal::Disks& disks);
     [[nodiscard]] Result<> make(const RedoJournal::Disks& disks, std::uint64_t batch);
     [[nodiscard]] Result<Checkpoint> begin_in_test(const RedoJournal::Disks& disks,
@@ -101,7 +109,7 @@ class TargetJournal {
     void note_state();
 
     [[nodiscard]] std::filesystem::path path() const {
-        return journal_path(place_.directory, job_);
+        return journal_path(place_.directory, job_, place_.duty);
     }
 
     JournalPlace place_;
@@ -117,6 +125,8 @@ class TargetJournal {
     mutable Mutex points_mutex_;
     std::vector<BatchMark> points_;
 };
+
+[[nodiscard]] Error first_point_lost(const std::string& why);
 
 /// Nobody knows what is on the disks: everything is to be compared.
 [[nodiscard]] Checkpoint without_knowledge(Checkpoint checkpoint);

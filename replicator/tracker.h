@@ -45,6 +45,12 @@ class ChangeTracker {
     /// Changes seen and not yet taken.
     [[nodiscard]] virtual BlockMap dirty() = 0;
 
+    /// False only if no write of these blocks was issued since tracking began or dirty() was taken:
+    /// unlike dirty(), also true while a write is in flight. Beyond doubt between two exact audits.
+    [[nodiscard]] virtual bool may_be_written(std::uint64_t first_block, std::uint64_t blocks) {
+        return dirty().any(first_block, blocks);
+    }
+
     /// Brings dirty() up to date. Free for ebpf; for scan it reads and hashes the whole disk.
     /// Errors: io.
     [[nodiscard]] virtual Result<> refresh() = 0;

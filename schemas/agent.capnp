@@ -269,6 +269,7 @@ struct PreflightDone {
 struct VerifyDone {
   disks @0 :List(DiskProof);       # <= 32, in the job's order
   mismatches @1 :List(ByteRange);  # <= 256; empty: none was found
+  written @2 :List(ByteRange);     # <= 256; CompareDone only: what the target's users wrote
 }
 
 struct StartTestDone {

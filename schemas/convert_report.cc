@@ -160,6 +160,12 @@ Done read_compared(schema::VerifyDone::Reader in, Checks& checks) {
     return value;
 }
 
+CompareDone read_compare_done(schema::VerifyDone::Reader in, Checks& checks) {
+    auto value = read_compared<CompareDone>(in, checks);
+    value.written = read_ranges(in.getWritten(), checks);
+    return value;
+}
+
 void write(schema::Report::DataState::Builder out, const DataStateNow& value) {
     out.setState(wire_enum<schema::DataState>(value.state));
     out.setGeneration(blob(value.generation.view()));
@@ -245,7 +251,12 @@ void write_body(schema::Report::Builder out, const ReportBody& value) {
                    [&](const ReverseVerifyDone& body) {
                        write_compared(out.initReverseVerifyDone(), body);
                    },
-                   [&](const CompareDone& body) { write_compared(out.initCompareDone(), body); },
+                   [&](const CompareDone& body) {
+                       auto to = out.initCompareDone();
+                       write_compared(to, body);
+                       write_ranges(to.initWritten(count(body.written, mismatches_max)),
+                                    body.written);
+                   },
                },
                value);
 }
@@ -298,7 +309,7 @@ ReportBody read_body(schema::Report::Reader in, Checks& checks) {
         case Report::REVERSE_VERIFY_DONE:
             return read_compared<ReverseVerifyDone>(in.getReverseVerifyDone(), checks);
         case Report::COMPARE_DONE:
-            return read_compared<CompareDone>(in.getCompareDone(), checks);
+            return read_compare_done(in.getCompareDone(), checks);
     }
     checks.fail("report", "unknown alternative");
     return {};

@@ -119,6 +119,8 @@ struct TargetStopConfirmed {
 struct TargetDeactivated {
   wasActive @0 :Bool;
   bytesWritten @1 :UInt64;  # on the target's disks since activation
+  changesKnown @2 :Bool;    # its change map is exact
+  changedBytes @3 :UInt64;  # by that map
 }
 
 struct CommandRejected {
@@ -193,5 +195,13 @@ struct Event {
     resolvedToTarget @54 :Verdict;
     resolvedToSource @55 :Verdict;
     resolvedToNeither @56 :Verdict;
+    testReady @57 :Agent.StartTestDone;                       # as the agent reported it
+    testRevertStarted @58 :Deed;
+    holdCompared :group {
+      disks @59 :List(Agent.DiskProof);                       # <= 32, in the job's order
+      written @60 :List(Agent.ByteRange);                     # <= 256
+    }
+    copyDiffers :group { ranges @61 :List(Agent.ByteRange); }  # <= 256
+    comparisonWaived @62 :Verdict;
   }
 }

@@ -155,6 +155,9 @@ struct ReverseVerifyDone {
 struct CompareDone {
     std::vector<DiskProof> disks;
     std::vector<ByteRange> mismatches;  ///< at most mismatches_max; empty means none was found
+    /// What DiskProof::written_bytes counts, in order; at most mismatches_max: neighbours are joined
+    /// over what lies between until they are no more.
+    std::vector<ByteRange> written;
 
     bool operator==(const CompareDone&) const = default;
 };

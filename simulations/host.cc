@@ -54,6 +54,11 @@ class SimulatedHost final : public agent::HostOps {
         return permit("host.can_track_blocks", facts.path);
     }
 
+    /// Its disks have no filesystems.
+    [[nodiscard]] Result<replicator::FreeSpace> free_space(replicator::BlockDevice&) override {
+        return replicator::FreeSpace{};
+    }
+
     [[nodiscard]] Result<std::vector<DiskUse>> uses(const std::string& path) override;
     [[nodiscard]] Result<std::vector<std::string>> own_files_on(const std::string& path) override;
     [[nodiscard]] Result<> check_blank(const std::string& path) override;

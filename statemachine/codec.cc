@@ -219,6 +219,8 @@ class Writer {
         auto to = out_.initTargetDeactivated();
         to.setWasActive(fact.was_active);
         to.setBytesWritten(fact.bytes_written);
+        to.setChangesKnown(fact.changes_known);
+        to.setChangedBytes(fact.changed_bytes);
     }
 
     void operator()(const FenceBreached& fact) {
@@ -254,6 +256,23 @@ class Writer {
     void operator()(const ResolvedToSource& fact) { verdict(out_.initResolvedToSource(), fact); }
 
     void operator()(const ResolvedToNeither& fact) { verdict(out_.initResolvedToNeither(), fact); }
+
+    void operator()(const TestReady& fact) { flat::write(out_.initTestReady(), fact.test); }
+
+    void operator()(const TestRevertStarted& fact) { deed(out_.initTestRevertStarted(), fact.by); }
+
+    void operator()(const HoldCompared& fact) {
+        auto to = out_.initHoldCompared();
+        flat::write_proofs(to.initDisks(count(fact.disks, disks_max)), fact.disks);
+        flat::write_ranges(to.initWritten(count(fact.written, mismatches_max)), fact.written);
+    }
+
+    void operator()(const CopyDiffers& fact) {
+        flat::write_ranges(out_.initCopyDiffers().initRanges(count(fact.ranges, mismatches_max)),
+                           fact.ranges);
+    }
+
+    void operator()(const ComparisonWaived& fact) { verdict(out_.initComparisonWaived(), fact); }
 
   private:
     template <class Resolved>

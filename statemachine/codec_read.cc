@@ -52,7 +52,7 @@ PreflightChecked read(schema::PreflightChecked::Reader in, Checks& checks) {
 }
 
 Parked read(schema::Parked::Reader in, Checks& checks) {
-    return {checks.number(in.getStep(), EffectKind::reverse_verify, "step"),
+    return {checks.number(in.getStep(), EffectKind::compare, "step"),
             flat::read(in.getError(), checks)};
 }
 
@@ -198,7 +198,8 @@ Event read_flag(schema::Event::Reader in, Checks& checks) {
         }
         case Root::TARGET_DEACTIVATED: {
             const auto fact = in.getTargetDeactivated();
-            return TargetDeactivated{fact.getWasActive(), fact.getBytesWritten()};
+            return TargetDeactivated{fact.getWasActive(), fact.getBytesWritten(),
+                                     fact.getChangesKnown(), fact.getChangedBytes()};
         }
         case Root::FENCE_BREACHED:
             return FenceBreached{in.getFenceBreached().getCompletions()};
@@ -224,6 +225,17 @@ Event read_flag(schema::Event::Reader in, Checks& checks) {
             return read_verdict<ResolvedToSource>(in.getResolvedToSource(), checks);
         case Root::RESOLVED_TO_NEITHER:
             return read_verdict<ResolvedToNeither>(in.getResolvedToNeither(), checks);
+        case Root::TEST_READY:
+            return TestReady{flat::read(in.getTestReady(), checks)};
+        case Root::TEST_REVERT_STARTED:
+            return TestRevertStarted{by_of(in.getTestRevertStarted(), checks)};
+        case Root::HOLD_COMPARED:
+            return HoldCompared{flat::read_proofs(in.getHoldCompared().getDisks(), checks),
+                                flat::read_ranges(in.getHoldCompared().getWritten(), checks)};
+        case Root::COPY_DIFFERS:
+            return CopyDiffers{flat::read_ranges(in.getCopyDiffers().getRanges(), checks)};
+        case Root::COMPARISON_WAIVED:
+            return read_verdict<ComparisonWaived>(in.getComparisonWaived(), checks);
         default:
             break;  // of Cap'n Proto's enum, not ours: read_step() has the rest
     }

@@ -59,6 +59,8 @@ struct Resync {
 
 struct Commit {
     std::string confirm;  ///< the job's name
+    /// Do without the comparison that the plan asks for; needs a reason.
+    bool waive_comparison = false;
 };
 
 struct Cancel {};
@@ -115,11 +117,11 @@ struct WorldReported {
     JobWorld world;
 };
 
-using Wish = std::variant<Plan, Preflight, Start, Pause, Resume, Throttle, TestStart, TestRevert,
-                          Arm, Disarm, Cutover, Rollback, Resync, Commit, Cancel, Retry, Park,
-                          Unpark, ConfirmTargetStopped, WaiveValidation, AbandonReverse, DeleteData,
-                          LiftQuarantine, ReportReceived, TimerElapsed, LinkChanged, Resolve,
-                          WorldReported>;
+using Wish =
+    std::variant<Plan, Preflight, Start, Pause, Resume, Throttle, TestStart, TestRevert, Arm,
+                 Disarm, Cutover, Rollback, Resync, Commit, Cancel, Retry, Park, Unpark,
+                 ConfirmTargetStopped, WaiveValidation, AbandonReverse, DeleteData, LiftQuarantine,
+                 ReportReceived, TimerElapsed, LinkChanged, Resolve, WorldReported>;
 
 struct Command {
     Uuid command_id;     ///< a retry carries the same one

@@ -90,6 +90,20 @@ CutoverArmed armed_by_cutover(const Cutover& wish, const Asked& asked) {
     return armed;
 }
 
+/// The plan asks for a comparison of the whole disks that has not shown them to be equal.
+std::optional<Rejected> comparison_missing(const Job& job) {
+    constexpr const char* waive = "say that it is waived, with a reason";
+    if (job.copy_differs) {
+        return reject(rejection::copy_differs,
+                      "the comparison during the hold found ranges that differ",
+                      std::string("roll back, or ") + waive);
+    }
+    if (!wants_hold_comparison(job)) return std::nullopt;
+    return reject(rejection::comparison_pending,
+                  "source and target have not been compared yet; after a commit they cannot be",
+                  std::string("wait for it, or ") + waive);
+}
+
 /// The time that a named person armed has come. If the cutover cannot start now it does not start
 /// later by surprise: the job is disarmed and the log says why.
 Accepted armed_time_came(const Asked& asked) {
@@ -165,13 +179,22 @@ Decision decide_on(const Commit& wish, const Asked& asked) {
     if (job.phase != Phase::holding) {
         return wrong_phase(asked, "a job is committed while it holds both sides after a cutover");
     }
-    if (job.parked) return *held_up(job);
+    const bool waives = wish.waive_comparison && !asked.command.reason.empty();
+    if (job.parked && !(waives && job.parked->step == EffectKind::compare)) return *held_up(job);
+    if (!waives) {
+        if (auto missing = comparison_missing(job)) return *missing;
+    }
     if (wish.confirm != job.spec.name && !DROVER_MUTANT("commit_unconfirmed")) {
         return reject(rejection::confirmation_wrong,
                       "the confirmation does not equal the job's name; a commit drops the way back",
                       "confirm with the name " + job.spec.name);
     }
-    return Accepted{{Committed{asked.command.actor}}};
+    Accepted accepted;
+    if (waives && comparison_missing(job)) {
+        accepted.events.push_back(ComparisonWaived{asked.command.actor, asked.command.reason});
+    }
+    accepted.events.push_back(Committed{asked.command.actor});
+    return accepted;
 }
 
 Decision decide_on(const TimerElapsed& wish, const Asked& asked) {

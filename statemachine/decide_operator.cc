@@ -84,10 +84,7 @@ Decision decide_on(const Throttle& wish, const Asked& asked) {
 }
 
 std::optional<Rejected> lacks_capability(const Job& job, Side side, std::string_view capability) {
-    const auto& half = preflight_of(job, side);
-    const bool has = half && std::find(half->capabilities.begin(), half->capabilities.end(),
-                                       capability) != half->capabilities.end();
-    if (has) return std::nullopt;
+    if (has_capability(job, side, capability)) return std::nullopt;
     return reject(rejection::capability_missing,
                   "agent " + agent_of(job, side) + " lacks capability " + std::string(capability),
                   "use a release of drover-agent that has it; the copy goes on as it is");
@@ -95,7 +92,7 @@ std::optional<Rejected> lacks_capability(const Job& job, Side side, std::string_
 
 Decision decide_on(const TestStart&, const Asked& asked) {
     const Job& job = asked.job;
-    if (auto lacking = lacks_capability(job, Side::target, "test.overlay")) return *lacking;
+    if (auto lacking = lacks_capability(job, Side::target, capability_test)) return *lacking;
     if (job.phase != Phase::syncing) return wrong_phase(asked, "a test starts from syncing");
     if (auto held = held_up(job)) return *held;
     return Accepted{{TestStarted{asked.command.actor}}};
@@ -103,7 +100,8 @@ Decision decide_on(const TestStart&, const Asked& asked) {
 
 Decision decide_on(const TestRevert&, const Asked& asked) {
     if (asked.job.phase != Phase::testing) return wrong_phase(asked, "no test is running");
-    return Accepted{{TestReverted{}}};
+    if (asked.job.test_reverting) return Accepted{};
+    return Accepted{{TestRevertStarted{asked.command.actor}}};
 }
 
 Decision decide_on(const Cancel&, const Asked& asked) {

@@ -51,6 +51,24 @@ std::optional<EffectKind> answered_by(const ReportBody& body) {
         std::optional<EffectKind> operator()(const DataDeleted&) { return EffectKind::delete_data; }
 
         std::optional<EffectKind> operator()(const StepFailed&) { return std::nullopt; }
+
+        std::optional<EffectKind> operator()(const StartTestDone&) {
+            return EffectKind::start_test;
+        }
+
+        std::optional<EffectKind> operator()(const RevertTestDone&) {
+            return EffectKind::revert_test;
+        }
+
+        std::optional<EffectKind> operator()(const ReverseDrainDone&) {
+            return EffectKind::reverse_drain;
+        }
+
+        std::optional<EffectKind> operator()(const ReverseVerifyDone&) {
+            return EffectKind::reverse_verify;
+        }
+
+        std::optional<EffectKind> operator()(const CompareDone&) { return EffectKind::compare; }
     };
 
     return std::visit(Kinds{}, body);
@@ -60,27 +78,42 @@ ByteRange whole_disk(std::uint32_t disk, const PreflightDone& source) {
     return {disk, 0, source.disks.at(disk).size_bytes};
 }
 
-bool proves(const DiskProof& proof, const DiskFacts& disk) {
-    return proof.source_root == proof.target_root && !proof.source_root.is_zero() &&
-           proof.bytes >= disk.size_bytes;
+/// What a proof may leave out.
+enum class Scope : std::uint8_t {
+    whole,      ///< nothing but free space that the plan says is not copied
+    unwritten,  ///< that, and what the target's users wrote
+    induction   ///< everything: only that the proof by induction holds is said
+};
+
+bool covers(const DiskProof& proof, std::uint64_t size_bytes, bool skips_free_space, Scope scope) {
+    if (proof.skipped_bytes != 0 && !skips_free_space) return false;
+    const DiskProof none{{}, {}, 0, proof.skipped_bytes, 0};
+    if (scope == Scope::induction && proof == none) return true;
+    if (proof.written_bytes != 0 && scope != Scope::unwritten) return false;
+    if (proof.source_root != proof.target_root || proof.source_root.is_zero()) return false;
+    return proof.bytes + proof.skipped_bytes + proof.written_bytes >= size_bytes;
 }
 
-/// What has to be sent again: the named ranges, and all of each disk that is not proved equal and
-/// of which no range is named. Empty: every disk is proved and no range is named.
-std::vector<ByteRange> to_repair(const PreflightDone& source, const VerifyDone& report) {
+/// What is not shown to be equal: the named ranges, and all of each disk that is not proved and of
+/// which no range is named. Empty: every disk is proved and no range is named.
+std::vector<ByteRange> unproved(const Job& job, const std::vector<DiskProof>& proofs,
+                                const std::vector<ByteRange>& mismatches, Scope scope) {
+    const PreflightDone& source = *preflight_of(job, Side::source);
     const std::size_t disks = source.disks.size();
     std::vector<ByteRange> ranges;
     std::set<std::uint32_t> named;
-    for (const ByteRange& range : report.mismatches) {
+    for (const ByteRange& range : mismatches) {
         if (range.disk >= disks) continue;
         ranges.push_back(range);
         named.insert(range.disk);
     }
-    const bool one_each = report.disks.size() == disks;
+    const bool one_each = proofs.size() == disks && job.spec.disks.size() == disks;
     // Ranges of no disk of ours say that something is wrong, but not where.
-    const bool lost = !report.mismatches.empty() && named.empty();
+    const bool lost = !mismatches.empty() && named.empty();
     for (std::uint32_t disk = 0; disk < disks; ++disk) {
-        const bool proved = one_each && !lost && proves(report.disks[disk], source.disks[disk]);
+        const bool proved = one_each && !lost &&
+                            covers(proofs[disk], source.disks[disk].size_bytes,
+                                   job.spec.disks[disk].skip_free_space, scope);
         if (!proved && !named.contains(disk)) ranges.push_back(whole_disk(disk, source));
     }
     if (ranges.size() <= mismatches_max) return ranges;
@@ -101,6 +134,30 @@ Error breach(std::string_view id, std::string detail) {
     return Error(Errc::conflict, std::string(id), std::move(detail),
                  "the source's data; the copy as of the fence",
                  "roll back before the target is activated; after it, decide which side to keep");
+}
+
+Error changes_unknown() {
+    return Error(Errc::conflict, "change_map_lost",
+                 "the target is down, but what its users wrote is not known block by block",
+                 "the target's disks as its users left them; the source as it was fenced",
+                 "abandon the target's writes to release the source as it was fenced, or bring "
+                 "back by hand what the target has");
+}
+
+Error hold_mismatch(std::size_t ranges) {
+    return Error(Errc::corrupt, "hold_mismatch",
+                 "the target differs from the fenced source in " + std::to_string(ranges) +
+                     " ranges that nobody wrote since its activation",
+                 "the source as it was fenced; the target is in service",
+                 "roll back, or commit without the comparison and say why");
+}
+
+Error reverse_mismatch(std::size_t ranges) {
+    return Error(
+        Errc::corrupt, "reverse_mismatch",
+        "after the way back source and target differ in " + std::to_string(ranges) + " ranges",
+        "the target's disks; the source can be taken back to its fence",
+        "retry, or abandon the target's writes");
 }
 
 class ReportDecider {
@@ -164,10 +221,14 @@ class ReportDecider {
                                         job_.activate_derived && !job_.target_deactivated);
         // Of a time before a late activation: that one still has to be undone.
         if (!owed || effect_.seq < job_.deactivate_cause.seq) return {};
-        Accepted accepted{{TargetDeactivated{body.was_active, body.bytes_written}}};
+        Accepted accepted{{TargetDeactivated{body.was_active, body.bytes_written,
+                                             body.changes_known, body.changed_bytes}}};
         const bool keeps = job_.phase == Phase::rolling_back &&
                            job_.rollback->mode == RollbackMode::keep && !job_.reverse_verified;
-        if (keeps) accepted.events.push_back(TargetFenced{});
+        if (keeps && body.changes_known) accepted.events.push_back(TargetFenced{});
+        if (keeps && !body.changes_known) {
+            accepted.events.push_back(Parked{EffectKind::reverse_drain, changes_unknown()});
+        }
         return accepted;
     }
 
@@ -213,8 +274,8 @@ class ReportDecider {
 
     Accepted operator()(const VerifyDone& body) {
         if (!current()) return {};
-        const auto& source = preflight_of(job_, Side::source);
-        std::vector<ByteRange> ranges = to_repair(*source, body);
+        const Scope scope = job_.verifies_by_induction ? Scope::induction : Scope::whole;
+        std::vector<ByteRange> ranges = unproved(job_, body.disks, body.mismatches, scope);
         if (ranges.empty() || DROVER_MUTANT("mismatch_ignored")) return verified(body);
         if (job_.repairs < repairs_max) return {{MismatchFound{std::move(ranges)}}};
         return {{Parked{EffectKind::verify, verify_mismatch(ranges.size())}}};
@@ -233,6 +294,39 @@ class ReportDecider {
     Accepted operator()(const DataDeleted&) {
         if (!current()) return {};
         return {{TargetDataDeleted{}}};
+    }
+
+    // ---- tests, the comparison during the hold, the way back ----
+
+    Accepted operator()(const StartTestDone& body) {
+        if (job_.test || !current()) return {};
+        return {{TestReady{body}}};
+    }
+
+    Accepted operator()(const RevertTestDone&) {
+        if (!current()) return {};
+        return {{TestReverted{}}};
+    }
+
+    Accepted operator()(const CompareDone& body) {
+        if (!current()) return {};
+        std::vector<ByteRange> ranges =
+            unproved(job_, body.disks, body.mismatches, Scope::unwritten);
+        if (ranges.empty()) return {{HoldCompared{body.disks, body.written}}};
+        const Error error = hold_mismatch(ranges.size());
+        return {{CopyDiffers{std::move(ranges)}, Parked{EffectKind::compare, error}}};
+    }
+
+    Accepted operator()(const ReverseDrainDone& body) {
+        if (!current()) return {};
+        return {{ReverseDrained{body.bytes}}};
+    }
+
+    Accepted operator()(const ReverseVerifyDone& body) {
+        if (!current()) return {};
+        const auto ranges = unproved(job_, body.disks, body.mismatches, Scope::induction);
+        if (ranges.empty()) return {{ReverseVerified{body.disks}}};
+        return {{Parked{EffectKind::reverse_verify, reverse_mismatch(ranges.size())}}};
     }
 
     Accepted operator()(const StepFailed& body) {

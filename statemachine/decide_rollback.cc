@@ -33,7 +33,7 @@ Decision decide_on(const Rollback& wish, const Asked& asked) {
     const Job& job = asked.job;
     if (wish.mode == RollbackMode::keep) {
         for (const Side side : {Side::target, Side::source}) {
-            if (auto lacking = lacks_capability(job, side, "reverse.sync")) return *lacking;
+            if (auto lacking = lacks_capability(job, side, capability_reverse)) return *lacking;
         }
     }
     if (!is_in_cutover(job.phase)) {

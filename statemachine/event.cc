@@ -138,6 +138,16 @@ std::string_view name_of(EventKind kind) {
             return "ResolvedToSource";
         case EventKind::resolved_to_neither:
             return "ResolvedToNeither";
+        case EventKind::test_ready:
+            return "TestReady";
+        case EventKind::test_revert_started:
+            return "TestRevertStarted";
+        case EventKind::hold_compared:
+            return "HoldCompared";
+        case EventKind::copy_differs:
+            return "CopyDiffers";
+        case EventKind::comparison_waived:
+            return "ComparisonWaived";
     }
     DROVER_UNREACHABLE();
 }

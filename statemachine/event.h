@@ -50,6 +50,7 @@ struct TestStarted {
     bool operator==(const TestStarted&) const = default;
 };
 
+/// The overlay is gone; what the journal took meanwhile goes to the disks.
 struct TestReverted {
     bool operator==(const TestReverted&) const = default;
 };
@@ -281,6 +282,8 @@ struct TargetStopConfirmed {
 struct TargetDeactivated {
     bool was_active = false;
     std::uint64_t bytes_written = 0;
+    bool changes_known = false;  ///< its change map is exact: a rollback can keep what it says
+    std::uint64_t changed_bytes = 0;
     bool operator==(const TargetDeactivated&) const = default;
 };
 
@@ -359,19 +362,51 @@ struct ResolvedToNeither {
     bool operator==(const ResolvedToNeither&) const = default;
 };
 
+// ---- tests, and the comparison during the hold ----
+
+/// The workload runs on an overlay of this point; nothing reaches the target's disks.
+struct TestReady {
+    StartTestDone test;
+    bool operator==(const TestReady&) const = default;
+};
+
+struct TestRevertStarted {
+    std::string by;
+    bool operator==(const TestRevertStarted&) const = default;
+};
+
+/// Everything that the target's users have not written equals the fenced source.
+struct HoldCompared {
+    std::vector<DiskProof> disks;
+    std::vector<ByteRange> written;  ///< by them: these rest on the proof by induction alone
+    bool operator==(const HoldCompared&) const = default;
+};
+
+/// A difference where nobody wrote. The target is in service: a person decides.
+struct CopyDiffers {
+    std::vector<ByteRange> ranges;
+    bool operator==(const CopyDiffers&) const = default;
+};
+
+/// A person does without the comparison that the plan asks for.
+struct ComparisonWaived {
+    std::string by;
+    std::string reason;
+    bool operator==(const ComparisonWaived&) const = default;
+};
+
 /// The order here is not stored; EventKind is.
-using Event =
-    std::variant<JobPlanned, PreflightPassed, PreflightFailed, MirrorStarted, MirrorCompleted,
-                 TestStarted, TestReverted, CutoverArmed, Disarmed, CutoverStarted, SourceFenced,
-                 FenceRefused, DeltaDrained, TargetVerified, MismatchFound, TargetActivated,
-                 TargetValidated, ValidationWaived, Committed, RollbackStarted, SourceReleased,
-                 TargetFenced, ReverseDrained, ReverseVerified, ReverseAbandoned, ResyncStarted,
-                 Cancelled, PreflightChecked, Paused, Resumed, Parked, Unparked, Quarantined,
-                 QuarantineLifted, LimitsChanged, RetryStarted, DataStateChanged, GenerationLost,
-                 ActivationFailed, ValidationFailed, DeadlinePassed, AgentLost, AgentBack,
-                 TargetStopConfirmed, TargetDeactivated, FenceBreached, FenceBroken, CleanedUp,
-                 DeletionStarted, TargetDataDeleted, CommandRejected, ReconcileStarted, WorldSeen,
-                 Reconciled, ResolvedToTarget, ResolvedToSource, ResolvedToNeither>;
+using Event = std::variant<
+    JobPlanned, PreflightPassed, PreflightFailed, MirrorStarted, MirrorCompleted, TestStarted,
+    TestReverted, CutoverArmed, Disarmed, CutoverStarted, SourceFenced, FenceRefused, DeltaDrained,
+    TargetVerified, MismatchFound, TargetActivated, TargetValidated, ValidationWaived, Committed,
+    RollbackStarted, SourceReleased, TargetFenced, ReverseDrained, ReverseVerified,
+    ReverseAbandoned, ResyncStarted, Cancelled, PreflightChecked, Paused, Resumed, Parked, Unparked,
+    Quarantined, QuarantineLifted, LimitsChanged, RetryStarted, DataStateChanged, GenerationLost,
+    ActivationFailed, ValidationFailed, DeadlinePassed, AgentLost, AgentBack, TargetStopConfirmed,
+    TargetDeactivated, FenceBreached, FenceBroken, CleanedUp, DeletionStarted, TargetDataDeleted,
+    CommandRejected, ReconcileStarted, WorldSeen, Reconciled, ResolvedToTarget, ResolvedToSource,
+    ResolvedToNeither, TestReady, TestRevertStarted, HoldCompared, CopyDiffers, ComparisonWaived>;
 
 /// Stored numbers: index in the variant at the first release plus 1; append-only from then on.
 enum class EventKind : std::uint16_t {
@@ -431,10 +466,15 @@ enum class EventKind : std::uint16_t {
     reconciled = 54,
     resolved_to_target = 55,
     resolved_to_source = 56,
-    resolved_to_neither = 57
+    resolved_to_neither = 57,
+    test_ready = 58,
+    test_revert_started = 59,
+    hold_compared = 60,
+    copy_differs = 61,
+    comparison_waived = 62
 };
 
-constexpr std::uint16_t event_kind_count = 57;
+constexpr std::uint16_t event_kind_count = 62;
 
 [[nodiscard]] EventKind kind_of(const Event& event);
 /// CamelCase name of the fact, for example "SourceFenced".

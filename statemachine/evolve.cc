@@ -5,6 +5,7 @@
 #include "base/sha256.h"
 #include "statemachine/json_text.h"
 #include "statemachine/transitions.h"
+#include "statemachine/wanted.h"
 
 namespace drover::statemachine {
 namespace {
@@ -75,9 +76,19 @@ class Applier {
         if (job_.phase != Phase::mirroring) set_data_state(DataState::rescanning);
     }
 
-    void operator()(const TestStarted&) {}
+    // ---- tests ----
 
-    void operator()(const TestReverted&) {}
+    void operator()(const TestStarted&) { end_test(); }
+
+    void operator()(const TestReady& fact) { job_.test = fact.test; }
+
+    void operator()(const TestRevertStarted&) {
+        job_.test_reverting = true;
+        job_.phase_cause = cause_;  // names RevertTest
+        go_on();
+    }
+
+    void operator()(const TestReverted&) { end_test(); }
 
     void operator()(const ResyncStarted& fact) {
         start_copy();
@@ -130,7 +141,9 @@ class Applier {
         if (job_.armed) job_.armed->at_micros = 0;
     }
 
-    void operator()(const DeltaDrained&) {}
+    void operator()(const DeltaDrained& fact) {
+        job_.verifies_by_induction = may_release_by_induction(job_, fact);
+    }
 
     void operator()(const MismatchFound& fact) {
         job_.repair = fact.ranges;
@@ -182,6 +195,18 @@ class Applier {
 
     void operator()(const FenceBroken&) { job_.fence_broken = true; }
 
+    void operator()(const HoldCompared& fact) {
+        job_.hold_proof = fact.disks;
+        job_.hold_written = fact.written;
+    }
+
+    void operator()(const CopyDiffers&) { job_.copy_differs = true; }
+
+    void operator()(const ComparisonWaived&) {
+        job_.comparison_waived = true;
+        job_.parked.reset();
+    }
+
     // ---- the way back ----
 
     void operator()(const RollbackStarted& fact) {
@@ -194,6 +219,8 @@ class Applier {
         job_.target_deactivated = true;
         job_.deactivate_pending = false;
         job_.target_bytes_written = fact.bytes_written;
+        job_.changes_known = fact.changes_known;
+        job_.target_changed_bytes = fact.changed_bytes;
         if (fact.was_active || fact.bytes_written != 0) job_.target_took_writes = true;
     }
 
@@ -231,6 +258,7 @@ class Applier {
     // ---- the end ----
 
     void operator()(const Cancelled&) {
+        end_test();
         set_data_state(DataState::idle);
         go_on();
     }
@@ -279,6 +307,8 @@ class Applier {
         renew_ticket();
         if (job_.phase <= Phase::ready) job_.preflight = {};
         if (job_.phase == Phase::rolling_back) job_.deactivate_cause = cause_;
+        // Whatever made the last attempt fail: the second one looks at every byte.
+        if (job_.phase == Phase::verifying) job_.verifies_by_induction = false;
         renew_debts();
     }
 
@@ -323,6 +353,11 @@ class Applier {
         job_.phase_cause = cause_;
         set_data_state(DataState::idle);
         go_on();
+    }
+
+    void end_test() {
+        job_.test.reset();
+        job_.test_reverting = false;
     }
 
     void set_data_state(DataState state) {
@@ -381,6 +416,13 @@ class Applier {
         job_.reverse_verified = false;
         job_.target_deactivated = false;
         job_.target_stop_confirmed = false;
+        job_.verifies_by_induction = false;
+        job_.hold_proof.clear();
+        job_.hold_written.clear();
+        job_.copy_differs = false;
+        job_.comparison_waived = false;
+        job_.changes_known = false;
+        job_.target_changed_bytes = 0;
     }
 
     Job& job_;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include "statemachine/event.h"
+#include "statemachine/fields_proof.h"
 #include "statemachine/fields_restore.h"
 #include "statemachine/job.h"
 
@@ -13,6 +14,7 @@ template <class V>
 void fields(V& visit, const DiskPair& v) {
     visit("source", v.source);
     visit("target", v.target);
+    if (v.skip_free_space) visit("skip_free_space", v.skip_free_space);
 }
 
 template <class V>
@@ -31,6 +33,7 @@ void fields(V& visit, const JobSpec& v) {
     visit("outage_max_s", v.outage_max_s);
     visit("hold_s", v.hold_s);
     visit("backlog_bytes_max", v.backlog_bytes_max);
+    if (v.comparison != Comparison::before_release) visit("comparison", v.comparison);
 }
 
 template <class V>
@@ -73,13 +76,6 @@ void fields(V& visit, const ByteRange& v) {
     visit("disk", v.disk);
     visit("offset", v.offset);
     visit("length", v.length);
-}
-
-template <class V>
-void fields(V& visit, const DiskProof& v) {
-    visit("source_root", v.source_root);
-    visit("target_root", v.target_root);
-    visit("bytes", v.bytes);
 }
 
 template <class V>
@@ -353,6 +349,8 @@ template <class V>
 void fields(V& visit, const TargetDeactivated& v) {
     visit("was_active", v.was_active);
     visit("bytes_written", v.bytes_written);
+    if (v.changes_known) visit("changes_known", v.changes_known);
+    if (v.changes_known) visit("changed_bytes", v.changed_bytes);
 }
 
 template <class V>
@@ -463,9 +461,18 @@ void fields(V& visit, const Job& v) {
     visit("wake_cause", v.wake_cause);
     visit("phase_since_micros", v.phase_since_micros);
     visit("created_micros", v.created_micros);
-    // Only where a restore lost events: the text of every other state is as it was before these.
+    // Only where they say something: the text of every other state is as it was before these.
     if (v.reconciling) visit("reconciling", v.reconciling);
     if (v.resolved) visit("resolved", v.resolved);
+    if (v.test) visit("test", v.test);
+    if (v.test_reverting) visit("test_reverting", v.test_reverting);
+    if (v.verifies_by_induction) visit("verifies_by_induction", v.verifies_by_induction);
+    if (!v.hold_proof.empty()) visit("hold_proof", v.hold_proof);
+    if (!v.hold_written.empty()) visit("hold_written", v.hold_written);
+    if (v.copy_differs) visit("copy_differs", v.copy_differs);
+    if (v.comparison_waived) visit("comparison_waived", v.comparison_waived);
+    if (v.changes_known) visit("changes_known", v.changes_known);
+    if (v.changes_known) visit("target_changed_bytes", v.target_changed_bytes);
 }
 
 }  // namespace drover::statemachine

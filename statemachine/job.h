@@ -133,6 +133,23 @@ struct Job {
     std::optional<Reconciling> reconciling;
     bool resolved = false;  ///< ended by a person as it was found: every fence stays
 
+    // Tests.
+    std::optional<StartTestDone> test;  ///< once it runs
+    bool test_reverting = false;
+
+    // How equality is shown.
+    /// The present Verify confirms the proof by induction alone. Part of the effect's content, so
+    /// it changes only with a new cause.
+    bool verifies_by_induction = false;
+    std::vector<DiskProof> hold_proof;    ///< of the comparison during the hold, once it is done
+    std::vector<ByteRange> hold_written;  ///< what that comparison left out
+    bool copy_differs = false;            ///< that comparison found a difference
+    bool comparison_waived = false;
+
+    // The way back with the target's writes.
+    bool changes_known = false;  ///< the deactivated target says what its users changed
+    std::uint64_t target_changed_bytes = 0;
+
     bool operator==(const Job&) const = default;
 };
 

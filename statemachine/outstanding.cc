@@ -82,6 +82,24 @@ struct CopyWish {
     bool on_target = false;
 };
 
+/// The way back: the target sends, the source takes it in. Named by the rollback, which stands
+/// still once the target is fenced.
+ReplicateWork reverse_work(const Job& job, Side side, bool held) {
+    ReplicateWork work = replicate_work(job, Side::source, ReplicateMode::connected);
+    if (held) work.mode = ReplicateMode::track_only;
+    work.ticket.serial = job.deactivate_cause.seq;
+    std::swap(work.ticket.source_agent, work.ticket.target_agent);
+    for (DiskPair& disk : work.ticket.disks) std::swap(disk.source, disk.target);
+    work.peer = side == Side::target ? preflight_of(job, Side::source)->endpoint : Endpoint{};
+    work.overwrite_acknowledged = false;
+    work.reverse = true;
+    return work;
+}
+
+bool goes_back(const Job& job) {
+    return job.phase == Phase::reverse_draining || job.phase == Phase::reverse_verifying;
+}
+
 std::optional<CopyWish> copy_wish(const Job& job, bool held) {
     // The target was declared stopped and has not said so itself: nothing may write to its disks.
     if (job.deactivate_pending) return std::nullopt;
@@ -92,19 +110,20 @@ std::optional<CopyWish> copy_wish(const Job& job, bool held) {
         case Phase::mirroring:
         case Phase::syncing:
         case Phase::armed:
-            return unless_held(ReplicateMode::transfer);
-        // Nothing is applied under an open overlay.
+        // The target takes batches into its journal and applies none under the open overlay.
         case Phase::testing:
-            return unless_held(ReplicateMode::track_only);
+            return unless_held(ReplicateMode::transfer);
         case Phase::fencing:
         case Phase::draining:
         case Phase::verifying:
             return unless_held(ReplicateMode::connected);
         // From here the target's disks are somebody else's; the source keeps its tracker, so that a
         // later resync knows what changed.
+        case Phase::holding:
+            if (!held && wants_hold_comparison(job)) return CopyWish{ReplicateMode::compare, true};
+            return CopyWish{ReplicateMode::track_only, false};
         case Phase::activating:
         case Phase::validating:
-        case Phase::holding:
         case Phase::rolling_back:
         case Phase::reverse_draining:
         case Phase::reverse_verifying:
@@ -201,6 +220,10 @@ class Collector {
             add(job_.copy_cause, side, EffectKind::replicate,
                 replicate_work(job_, side, wish->mode));
         }
+        if (!goes_back(job_)) return;
+        for (const Side side : {Side::source, Side::target}) {
+            add(job_.deactivate_cause, side, EffectKind::replicate, reverse_work(job_, side, held));
+        }
     }
 
     /// Steps that paused and parked withhold.
@@ -222,7 +245,22 @@ class Collector {
             add(cause, Side::source, EffectKind::drain, DrainWork{*job_.token, job_.repair});
         }
         if (job_.phase == Phase::verifying) {
-            add(cause, Side::source, EffectKind::verify, VerifyWork{*job_.token});
+            add(cause, Side::source, EffectKind::verify,
+                VerifyWork{*job_.token, !job_.verifies_by_induction});
+        }
+        if (job_.phase == Phase::testing && !job_.test && !job_.test_reverting) {
+            add(cause, Side::target, EffectKind::start_test,
+                StartTestWork{hook_of(job_, HookStep::test_start),
+                              hook_of(job_, HookStep::test_stop)});
+        }
+        if (wants_hold_comparison(job_)) {
+            add(cause, Side::source, EffectKind::compare, CompareWork{*job_.token});
+        }
+        if (job_.phase == Phase::reverse_draining) {
+            add(cause, Side::target, EffectKind::reverse_drain, ReverseDrainWork{*job_.token});
+        }
+        if (job_.phase == Phase::reverse_verifying) {
+            add(cause, Side::target, EffectKind::reverse_verify, ReverseVerifyWork{*job_.token});
         }
         if (job_.phase == Phase::activating) activate(cause);
         if (job_.phase == Phase::validating) {
@@ -246,17 +284,30 @@ class Collector {
             job_.phase == Phase::rolling_back && job_.activate_derived && !job_.target_deactivated;
         if (must_go_down || job_.deactivate_pending) {
             add(job_.deactivate_cause, Side::target, EffectKind::deactivate,
-                DeactivateWork{*job_.token, hook_of(job_, HookStep::pre_deactivate)});
+                DeactivateWork{*job_.token, hook_of(job_, HookStep::pre_deactivate),
+                               keeps_changes()});
         }
-        if (wants_release(job_)) release(job_.phase_cause, *job_.token);
+        if (job_.phase == Phase::testing && job_.test_reverting) {
+            add(job_.phase_cause, Side::target, EffectKind::revert_test,
+                RevertTestWork{hook_of(job_, HookStep::test_stop)});
+        }
+        if (wants_release(job_)) {
+            release(job_.phase_cause, *job_.token, job_.reverse_verified);
+        }
         if (job_.release_pending && target_is_out(job_)) {
-            release(job_.release_cause, *job_.release_pending);
+            release(job_.release_cause, *job_.release_pending, false);
         }
     }
 
-    void release(const Cause& cause, const FenceToken& token) {
+    void release(const Cause& cause, const FenceToken& token, bool keeps_reverse) {
         add(cause, Side::source, EffectKind::release,
-            ReleaseWork{token, hook_of(job_, HookStep::post_release)});
+            ReleaseWork{token, hook_of(job_, HookStep::post_release), keeps_reverse});
+    }
+
+    /// In mode discard too: the content of an effect must not change under its name, and a mode
+    /// can.
+    [[nodiscard]] bool keeps_changes() const {
+        return has_capability(job_, Side::target, capability_reverse);
     }
 
     void clean_up() {
@@ -294,9 +345,17 @@ Side side_of(HookStep step) {
         case HookStep::post_activate:
         case HookStep::validate:
         case HookStep::pre_deactivate:
+        case HookStep::test_start:
+        case HookStep::test_stop:
             return Side::target;
     }
     DROVER_UNREACHABLE();
+}
+
+bool has_capability(const Job& job, Side side, std::string_view capability) {
+    const auto& half = preflight_of(job, side);
+    return half && std::find(half->capabilities.begin(), half->capabilities.end(), capability) !=
+                       half->capabilities.end();
 }
 
 std::optional<Wake> next_wake(const Job& job) {
@@ -344,6 +403,7 @@ bool needs_head_sync(EffectKind kind) {
         case EffectKind::revert_test:
         case EffectKind::hold_test:
         case EffectKind::reverse_verify:
+        case EffectKind::compare:
             return false;
     }
     DROVER_UNREACHABLE();

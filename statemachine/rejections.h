@@ -41,6 +41,8 @@ constexpr std::string_view release_pending = "release_pending";
 constexpr std::string_view target_not_stopped = "target_not_stopped";
 constexpr std::string_view target_already_stopped = "target_already_stopped";
 constexpr std::string_view deletion_running = "deletion_running";
+constexpr std::string_view comparison_pending = "comparison_pending";
+constexpr std::string_view copy_differs = "copy_differs";
 
 // Agents.
 constexpr std::string_view wrong_agent = "wrong_agent";

@@ -97,6 +97,14 @@ constexpr PhaseSet staying(EventKind event) {
         case EventKind::fence_broken:
             return cutover | going_back | bit(Phase::committed);
 
+        case EventKind::test_ready:
+        case EventKind::test_revert_started:
+            return bit(Phase::testing);
+        case EventKind::hold_compared:
+        case EventKind::copy_differs:
+        case EventKind::comparison_waived:
+            return bit(Phase::holding);
+
         case EventKind::cleaned_up:
             return finals;
         case EventKind::deletion_started:

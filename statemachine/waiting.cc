@@ -18,7 +18,7 @@ std::string operator_task(const Job& job) {
         case Phase::syncing:
             return job.data_state == DataState::in_sync ? "arm or start the cutover" : "";
         case Phase::testing:
-            return "look at the test, then revert it";
+            return job.test ? "look at the test, then revert it" : "";
         case Phase::armed:
             return job.armed && job.armed->at_micros != 0 ? "" : "start the cutover, or disarm it";
         case Phase::holding:
@@ -26,8 +26,10 @@ std::string operator_task(const Job& job) {
         case Phase::rolled_back:
             return "sync again, or cancel";
         case Phase::rolling_back:
-            return target_is_out(job) ? ""
-                                      : "if the target cannot answer: stop it, then confirm that";
+            if (!target_is_out(job))
+                return "if the target cannot answer: stop it, then confirm that";
+            // Only a Deactivate whose change map is whole leads on by itself.
+            return wants_release(job) ? "" : "abandon the target's writes: they are not all known";
         case Phase::reverse_draining:
         case Phase::reverse_verifying:
             return "if it cannot finish: abandon the target's writes";

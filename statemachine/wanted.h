@@ -5,6 +5,7 @@
 #include "statemachine/job.h"
 
 #include <optional>
+#include <string_view>
 
 namespace drover::statemachine {
 
@@ -39,9 +40,24 @@ struct Wake {
     return job.agent_connected.at(static_cast<std::size_t>(side));
 }
 
+// What agents announce in their preflights; without it they are not asked.
+constexpr std::string_view capability_test = "test.overlay";
+constexpr std::string_view capability_reverse = "reverse.sync";
+constexpr std::string_view capability_induction = "verify.induction";
+constexpr std::string_view capability_hold = "compare.hold";
+
+[[nodiscard]] bool has_capability(const Job& job, Side side, std::string_view capability);
+
 [[nodiscard]] inline const std::optional<PreflightDone>& preflight_of(const Job& job, Side side) {
     return job.preflight.at(static_cast<std::size_t>(side));
 }
+
+/// Verify need not compare the whole disks: the plan says so, and nothing speaks against it. Asked
+/// as DeltaDrained is applied.
+[[nodiscard]] bool may_release_by_induction(const Job& job, const DeltaDrained& drained);
+
+/// Holding, and the comparison that the plan asks for is still to be made.
+[[nodiscard]] bool wants_hold_comparison(const Job& job);
 
 /// The source may have written after its fence stood: the target must not be let in.
 [[nodiscard]] inline bool fence_is_void(const Job& job) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "agent/host_ops.h"
+#include "base/random.h"
 
 #include <algorithm>
 #include <functional>
@@ -13,6 +14,58 @@
 #include <vector>
 
 namespace drover::agent::testing {
+
+/// What the kernel keeps of a tracked disk, beyond the life of the process.
+struct FakeTracking {
+    Generation generation;
+    std::vector<std::uint64_t> dirty;
+    std::uint64_t blocks = 0;
+    bool lost = false;  ///< the next audit finds what it cannot explain
+};
+
+class FakeTracker final : public replicator::ChangeTracker {
+  public:
+    FakeTracker(std::map<std::string, FakeTracking>& kernel, std::string key, bool resumed)
+        : kernel_(kernel),
+          key_(std::move(key)),
+          generation_(kernel_[key_].generation),
+          resumed_(resumed) {}
+
+    [[nodiscard]] std::string_view kind() const override { return "ebpf"; }
+
+    [[nodiscard]] const Generation& generation() const override { return generation_; }
+
+    [[nodiscard]] bool resumed() const override { return resumed_; }
+
+    [[nodiscard]] replicator::BlockMap dirty() override {
+        return {kernel_[key_].dirty.data(), kernel_[key_].blocks};
+    }
+
+    [[nodiscard]] Result<> refresh() override { return {}; }
+
+    void observe(std::uint64_t, ByteView) override {}
+
+    [[nodiscard]] std::uint64_t observe_bytes() const override { return replicator::block_bytes; }
+
+    [[nodiscard]] std::uint64_t seq() override { return 0; }
+
+    [[nodiscard]] Result<replicator::Audit> audit() override {
+        replicator::Audit audit;
+        if (!std::exchange(kernel_[key_].lost, false)) return audit;
+        dirty().set_all();
+        audit.verdict = replicator::Audit::Verdict::lost;
+        audit.detail = "8 sectors completed without an event";
+        return audit;
+    }
+
+    void forget() override { kernel_.erase(key_); }
+
+  private:
+    std::map<std::string, FakeTracking>& kernel_;
+    std::string key_;
+    Generation generation_;
+    bool resumed_;
+};
 
 struct FakeDisk {
     std::string identity = "wwid:fake";
@@ -39,6 +92,15 @@ class FakeHost final : public HostOps {
     bool hooks_mount = true;        ///< post_release and post_activate mount the disks
     std::vector<std::string> acts;  ///< in the order done
     std::function<void()> on_wait;  ///< while time passes
+    std::map<std::string, FakeTracking> tracking;  ///< by job and number, as in bpffs
+    bool tracks_blocks = true;
+    SeededRandom random{7};
+
+    /// As the workload on the tracked target would: the first blocks of its first disk.
+    void users_write(std::uint64_t blocks) {
+        for (auto& [key, kernel] : tracking)
+            replicator::BlockMap(kernel.dirty.data(), kernel.blocks).set(0, blocks);
+    }
 
     [[nodiscard]] const HostIdentity& identity() const override { return id; }
 
@@ -63,11 +125,29 @@ class FakeHost final : public HostOps {
     }
 
     Result<std::unique_ptr<replicator::ChangeTracker>> attach_tracker(
-        replicator::BlockDevice&, const replicator::TrackerOptions&, std::string*) override {
-        return std::unique_ptr<replicator::ChangeTracker>();
+        replicator::BlockDevice& device, const replicator::TrackerOptions& options,
+        std::string*) override {
+        TRY_VOID(act("attach_tracker"));
+        const std::string key = options.job.hex() + "-" + std::to_string(options.disk);
+        const bool resumed = tracking.contains(key);
+        if (!resumed) {
+            FakeTracking& fresh = tracking[key];
+            fresh.generation = random.uuid();
+            fresh.blocks = replicator::blocks_of(device.facts().size_bytes);
+            fresh.dirty.resize(replicator::words_of(fresh.blocks));
+        }
+        return std::unique_ptr<replicator::ChangeTracker>(
+            std::make_unique<FakeTracker>(tracking, key, resumed));
     }
 
-    Result<> can_track_blocks(const replicator::DeviceFacts&) override { return {}; }
+    Result<> can_track_blocks(const replicator::DeviceFacts&) override {
+        if (tracks_blocks) return {};
+        return Error(Errc::unsupported, "ebpf_unsupported", "the kernel carries no BTF");
+    }
+
+    Result<replicator::FreeSpace> free_space(replicator::BlockDevice&) override {
+        return replicator::FreeSpace{};
+    }
 
     Result<std::vector<DiskUse>> uses(const std::string& path) override {
         TRY_VOID(act("uses"));
@@ -182,6 +262,7 @@ class FakeHost final : public HostOps {
     void reboot(bool fstab_mounts) {
         id.boot_id += "+";
         guards.clear();
+        tracking.clear();
         for (auto& [path, disk] : disks) {
             disk.read_only = false;
             disk.write_mark = 0;

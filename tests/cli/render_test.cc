@@ -23,8 +23,9 @@ constexpr const char* holding_job = R"({
   "phase_since":"2026-11-22T20:41:07Z","armed_at":null,"outage_deadline":null,
   "hold_deadline":"2026-11-27T20:41:07Z","decision_overdue":false,"activated_at":"2026-11-22T20:41:05Z",
   "target_bytes_written":4096,
-  "proof":[{"source_root":"aa","target_root":"aa","bytes":1073741824},
-           {"source_root":"bb","target_root":"cc","bytes":1048576}],
+  "certificate":{"comparison":"during_hold","complete":true,"waived":false,"differs":false,"disks":[
+    {"compared_bytes":1073741824,"induction_bytes":0,"skipped_bytes":0,"source_root":"aa","target_root":"aa"},
+    {"compared_bytes":1048576,"induction_bytes":4096,"skipped_bytes":8192,"source_root":"bb","target_root":"cc"}]},
   "fence":{"token":"5e","tracker_seq":99,"fenced_at":"2026-11-22T20:41:00Z"},"rollback":null,
   "agents":{"source":{"connected":true},"target":{"connected":false}},
   "allowed_actions":["commit","rollback"],
@@ -52,8 +53,10 @@ TEST_CASE("render: job show names the two axes, the proof and what the job waits
           "  rate limit    none\n"
           "  run           1\n"
           "  fence         5e at 2026-11-22T20:41:00Z, tracker seq 99\n"
-          "  proof         disk 0: 1.0 GiB equal, SHA-256 root aa\n"
-          "  proof         disk 1: 1.0 MiB DIFFERENT, source root bb\n"
+          "  proof         disk 0: 1.0 GiB equal, SHA-256 root aa; 0 B by induction alone\n"
+          "  proof         disk 1: 1.0 MiB DIFFERENT, source root bb; 4.0 KiB by induction alone, "
+          "8.0 KiB free and not copied\n"
+          "  comparison    during_hold\n"
           "  activated     2026-11-22T20:41:05Z\n"
           "  target wrote  4.0 KiB since activation; a rollback in mode discard loses it\n"
           "  hold until    2026-11-27T20:41:07Z\n"

@@ -83,14 +83,17 @@ std::vector<ReportBody> success_of(const Effect& effect) {
             return {CleanupDone{}};
         case EffectKind::delete_data:
             return {DataDeleted{}};
+        case EffectKind::start_test:
+            return {StartTestDone{3, PointKind::crash, start_micros, "reflink", {"/run/a"}}};
+        case EffectKind::revert_test:
+            return {RevertTestDone{}};
         case EffectKind::hold_fence:
         case EffectKind::wake_at:
         case EffectKind::seal_point:
-        case EffectKind::start_test:
-        case EffectKind::revert_test:
         case EffectKind::hold_test:
         case EffectKind::reverse_drain:
         case EffectKind::reverse_verify:
+        case EffectKind::compare:
             return {};
     }
     return {};

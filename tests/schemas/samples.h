@@ -86,26 +86,32 @@ inline std::vector<EffectWork> works() {
     replicate.limits.rate_bytes_per_s = 9;
     replicate.backlog_bytes_max = 4096;
     replicate.overwrite_acknowledged = true;
+    replicate.reverse = true;
     return {
         PreflightWork{{"/dev/vda"}, {{HookStep::validate, "healthy"}}},
         replicate,
         FenceWork{uuid(4), 3, {"/dev/vda"}, 1U << 20, {"stop-db", hash(7)}, {"start-db", hash(8)}},
         HoldFenceWork{uuid(4)},
         DrainWork{uuid(4), {{1, 4096, 8192}}},
-        VerifyWork{uuid(4)},
+        VerifyWork{uuid(4), false},
         ActivateWork{uuid(4), proof(), "source", {"start-new", hash(9)}},
         ValidateWork{{"healthy", hash(6)}},
-        DeactivateWork{uuid(4), {"stop-new", hash(3)}},
-        ReleaseWork{uuid(4), {"start-db", hash(8)}},
+        DeactivateWork{uuid(4), {"stop-new", hash(3)}, true},
+        ReleaseWork{uuid(4), {"start-db", hash(8)}, true},
         CleanupWork{true},
         DeleteDataWork{{"/dev/sdb", "/b.img"}},
-        WakeAtWork{-5}};
+        WakeAtWork{-5},
+        StartTestWork{{"start-test", hash(4)}, {"stop-test", hash(5)}},
+        RevertTestWork{{"stop-test", hash(5)}},
+        ReverseDrainWork{uuid(4)},
+        ReverseVerifyWork{uuid(4)},
+        CompareWork{uuid(4)}};
 }
 
 inline std::vector<Effect> effects() {
     std::vector<Effect> out;
     for (const EffectWork& work : works()) {
-        const auto kind = static_cast<EffectKind>(work.index());
+        const auto kind = kind_of(work);
         const bool local = kind == EffectKind::wake_at;
         out.push_back({effect_id(kind), local ? "" : "source", "web-01", work});
     }
@@ -131,14 +137,19 @@ inline std::vector<ReportBody> bodies() {
         FenceBreach{2},
         FenceBrokenByRoot{"root on tty1"},
         DrainDone{9, 1000, 1001, 1002, 1003},
-        VerifyDone{{{hash(8), hash(9), 1U << 30}}, {{0, 0, 4096}}},
+        VerifyDone{{{hash(8), hash(9), 1U << 30, 4, 5}}, {{0, 0, 4096}}},
         ActivateDone{1'600'000'000'000'002},
         ValidateDone{"http 200"},
-        DeactivateDone{true, 5000},
+        DeactivateDone{true, 5000, true, 4096},
         ReleaseDone{1'600'000'000'000'003},
         CleanupDone{},
         DataDeleted{},
-        StepFailed{Error(Errc::unavailable, "disk_busy", "in use by lvm", "all data", "stop lvm")}};
+        StepFailed{Error(Errc::unavailable, "disk_busy", "in use by lvm", "all data", "stop lvm")},
+        StartTestDone{7, PointKind::filesystem, 8, "qcow2", {"/run/a", "/run/b"}},
+        RevertTestDone{},
+        ReverseDrainDone{9, 1000},
+        ReverseVerifyDone{{{hash(8), hash(9), 1U << 30}}, {{0, 0, 4096}}},
+        CompareDone{{{hash(8), hash(8), 1U << 29, 0, 1U << 29}}, {{0, 0, 1}}, {{0, 5, 6}}}};
 }
 
 inline std::vector<Report> reports() {

@@ -108,7 +108,7 @@ TEST_CASE("print the golden lines of the present code", "[.][print-golden]") {
 TEST_CASE("codec: an unknown kind or version is refused, never skipped") {
     const Bytes bytes = encode_event(TestReverted{});
     for (const auto& [kind, version] :
-         {std::pair{0, 1}, std::pair{58, 1}, std::pair{7, 0}, std::pair{7, 2}}) {
+         {std::pair{0, 1}, std::pair{63, 1}, std::pair{7, 0}, std::pair{7, 2}}) {
         const auto event = decode_event(static_cast<std::uint16_t>(kind),
                                         static_cast<std::uint16_t>(version), bytes);
         REQUIRE(event.has_error());

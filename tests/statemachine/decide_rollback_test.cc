@@ -130,17 +130,25 @@ TEST_CASE(
 TEST_CASE("keep: the target's own answer leads on, a dead target can only be given up") {
     Scenario keeping = at(Phase::reverse_draining);  // for its capable agents
     REQUIRE(keeping.job().rollback->mode == RollbackMode::keep);
-    Scenario scenario = at(Phase::testing).when(TestRevert{}).in(Phase::syncing);
-    scenario.when(Cutover{});
+    Scenario scenario = at(Phase::testing).when(TestRevert{});
+    scenario.when_reported(EffectKind::revert_test, Side::target, RevertTestDone{})
+        .in(Phase::syncing)
+        .when(Cutover{});
     scenario.given({SourceFenced{proof_for(scenario.job())}, DeltaDrained{1, 1}});
     Scenario early = scenario;
     scenario.given({TargetVerified{equal_disks().disks}, TargetActivated{start_micros}})
         .when(Rollback{RollbackMode::keep, ""})
         .in(Phase::rolling_back);
     Scenario dead = scenario;
-    scenario.when_reported(EffectKind::deactivate, Side::target, DeactivateDone{true, 1})
-        .then({TargetDeactivated{true, 1}, TargetFenced{}})
+    Scenario blind = scenario;
+    scenario.when_reported(EffectKind::deactivate, Side::target, DeactivateDone{true, 9, true, 1})
+        .then({TargetDeactivated{true, 9, true, 1}, TargetFenced{}})
         .in(Phase::reverse_draining);
+    blind.when_reported(EffectKind::deactivate, Side::target, DeactivateDone{true, 9})
+        .then_kinds({EventKind::target_deactivated, EventKind::parked})
+        .does_not_want(EffectKind::release)
+        .when(AbandonReverse{"all"})
+        .wants(EffectKind::release, Side::source);
     dead.when(ConfirmTargetStopped{"burnt"})
         .does_not_want(EffectKind::release)
         .when(AbandonReverse{"all"})

@@ -63,10 +63,24 @@ bool is_the_end(const Wish& wish) {
 
 const Error broken(Errc::io, "broke", "it broke", "all", "look");
 
+/// With whatever agents can do.
+PreflightDone able_half(Side side) {
+    PreflightDone half = capable_half(side);
+    half.capabilities.insert(half.capabilities.end(), {"verify.induction", "compare.hold"});
+    half.endpoint = {"127.0.0.7", 6325, 6326};
+    return half;
+}
+
+JobSpec spec_of(std::uint64_t seed) {
+    JobSpec spec = web_spec();
+    spec.comparison = static_cast<Comparison>(seed % 4);
+    return spec;
+}
+
 std::vector<ReportBody> answers_to(const Effect& effect, const Job& job) {
     switch (effect.id.kind) {
         case EffectKind::preflight: {
-            const PreflightDone good = capable_half(effect.id.side);
+            const PreflightDone good = able_half(effect.id.side);
             PreflightDone bad = good;
             bad.findings = {{Severity::critical, "bad", "disk", "bad", "look"}};
             return {good, good, good, good, good, good, good, bad};
@@ -98,20 +112,29 @@ std::vector<ReportBody> answers_to(const Effect& effect, const Job& job) {
         case EffectKind::validate:
             return {ValidateDone{"ok"}};
         case EffectKind::deactivate:
-            return {DeactivateDone{true, 5}};
+            return {DeactivateDone{true, 5, true, 4096}, DeactivateDone{true, 5, true, 4096},
+                    DeactivateDone{true, 5}};
         case EffectKind::release:
             return {ReleaseDone{start_micros}};
         case EffectKind::cleanup:
             return {CleanupDone{}};
         case EffectKind::delete_data:
             return {DataDeleted{}};
+        case EffectKind::start_test:
+            return {StartTestDone{3, PointKind::crash, start_micros, "reflink", {"/run/a"}}};
+        case EffectKind::revert_test:
+            return {RevertTestDone{}};
+        case EffectKind::reverse_drain:
+            return {ReverseDrainDone{2, 4096}};
+        case EffectKind::reverse_verify:
+            return {ReverseVerifyDone{{DiskProof{}, DiskProof{}}, {}},
+                    ReverseVerifyDone{{DiskProof{}, DiskProof{}}, {{0, 0, 512}}}};
+        case EffectKind::compare:
+            return {CompareDone{equal_disks().disks, {}, {}},
+                    CompareDone{equal_disks().disks, {{1, 0, 512}}, {}}};
         case EffectKind::wake_at:
         case EffectKind::seal_point:
-        case EffectKind::start_test:
-        case EffectKind::revert_test:
         case EffectKind::hold_test:
-        case EffectKind::reverse_drain:
-        case EffectKind::reverse_verify:
             break;
     }
     return {};
@@ -120,12 +143,12 @@ std::vector<ReportBody> answers_to(const Effect& effect, const Job& job) {
 /// Up to a copy in sync, as it goes when nothing goes wrong. Two of three walks begin there: the
 /// dangerous part of a life is what follows.
 void begin(Watched& world, std::uint64_t seed) {
-    world.submit("operator:ann", Plan{web_spec()});
+    world.submit("operator:ann", Plan{spec_of(seed)});
     world.submit("system", LinkChanged{Side::source, true});
     world.submit("system", LinkChanged{Side::target, true});
     if (seed % 3 == 0) return;
     for (const Effect& effect : std::vector(world.wanted())) {
-        world.report(effect.id, capable_half(effect.id.side));
+        world.report(effect.id, able_half(effect.id.side));
     }
     world.submit("operator:ann", Start{});
     const EffectId replicate = world.wanted().front().id;
@@ -319,8 +342,6 @@ TEST_CASE("never two writers, replay equals live: whatever anybody says, in any 
     // A walk that never gets anywhere proves nothing.
     for (unsigned i = 0; i < phase_count; ++i) {
         INFO(name_of(static_cast<Phase>(i)));
-        if (static_cast<Phase>(i) == Phase::reverse_verifying)
-            continue;  // no report leads there yet
         REQUIRE(visited[static_cast<Phase>(i)] >= 5);
     }
 }

@@ -90,6 +90,11 @@ std::vector<Event> sample_events() {
         ResolvedToTarget{by, "it answers requests"},
         ResolvedToSource{by, "the target was never started"},
         ResolvedToNeither{by, "both were switched off"},
+        TestReady{{12, PointKind::application, start_micros, "reflink", {"/run/a", "/run/b"}}},
+        TestRevertStarted{by},
+        HoldCompared{{{bytes_of<Hash>(3), bytes_of<Hash>(3), 900, 60, 64}}, {{0, 4096, 64}}},
+        CopyDiffers{{{1, 4096, 8192}}},
+        ComparisonWaived{by, "the source is gone"},
     };
 }
 
