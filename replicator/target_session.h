@@ -48,12 +48,14 @@ class TargetSession {
 
   private:
     [[nodiscard]] Result<> send(const TargetMessage& message);
+    [[nodiscard]] Result<> catch_up();
     [[nodiscard]] Result<> answer(const SourceMessage& message);
     [[nodiscard]] Result<> answer_commit(const Commit& commit);
     [[nodiscard]] Result<> acknowledge(std::uint64_t batch);
     [[nodiscard]] Result<> answer_hashes(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_leaves(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_read_back(const ReadBackWanted& question);
+    [[nodiscard]] Result<> check_settled(const RangeQuestion& range);
     [[nodiscard]] Result<> check_question(const RangeQuestion& range,
                                           std::uint64_t chunk_bytes_max) const;
     [[nodiscard]] Result<> wait_for_frames(const Commit& commit);
