@@ -76,7 +76,7 @@ std::shared_ptr<TargetJob> Executor::target_job(const JobId& id) {
     const std::lock_guard lock(mutex_);
     auto& found = targets_[id];
     JobEvents& events = *this;
-    if (!found) found = std::make_shared<TargetJob>(id, parts_, replicas_, events);
+    if (!found) found = std::make_shared<TargetJob>(id, parts_, replicas_, peers_, events);
     return found;
 }
 
@@ -87,13 +87,16 @@ std::shared_ptr<SideJob> Executor::job(const JobId& id, Side side) {
 
 std::shared_ptr<replicator::TargetReplica> Executor::find_target(const Ticket& ticket) {
     std::shared_ptr<TargetJob> found;
+    std::shared_ptr<SourceJob> way_back;
     {
         const std::lock_guard lock(mutex_);
         const auto target = targets_.find(ticket.job);
-        if (target == targets_.end()) return nullptr;
-        found = target->second;
+        if (target != targets_.end()) found = target->second;
+        const auto source = sources_.find(ticket.job);
+        if (source != sources_.end()) way_back = source->second;
     }
-    return found->replica();
+    auto replica = found ? found->replica() : nullptr;
+    return replica || !way_back ? replica : way_back->reverse_replica();
 }
 
 Result<> Executor::start() {
@@ -208,6 +211,11 @@ void Executor::wanted_again(const JournalEntry& entry) {
     output_.report(*entry.report);
 }
 
+/// What waits for its peer and leaves nothing half-done on this host.
+bool Executor::may_be_cancelled(EffectKind kind) {
+    return !is_ownership(kind) || kind == EffectKind::reverse_drain;
+}
+
 /// A newer step does not wait behind an older one that waits for the peer: the older one can only
 /// matter to a state that the orchestrator has left.
 void Executor::cancel_superseded(const EffectId& effect) {
@@ -216,7 +224,7 @@ void Executor::cancel_superseded(const EffectId& effect) {
         const std::lock_guard lock(mutex_);
         for (const EffectId& id : running_)
             older_runs = older_runs || (id.job == effect.job && id.side == effect.side &&
-                                        id.seq < effect.seq && !is_ownership(id.kind));
+                                        id.seq < effect.seq && may_be_cancelled(id.kind));
     }
     if (older_runs) job(effect.job, effect.side)->cancel(effect.seq);
 }
@@ -277,6 +285,8 @@ void Executor::refuse(const EffectId& effect, const Error& error) {
 void Executor::withdrawn(const EffectWithdrawn& withdrawn) {
     const EffectId& id = withdrawn.id;
     if (!is_standing(id.kind)) return;  // one-shots run to their end
+    // What it does may be what the lane is waiting for.
+    job(id.job, id.side)->withdrawing(id);
     workers_.post(lane_of(id.job, id.side), [id, target = job(id.job, id.side)] {
         auto done = target->withdraw(id);
         if (!done) log::error("agent", done.error().text(), "effect=" + effect_text(id));
@@ -311,12 +321,13 @@ void Executor::tick() {
 
 void Executor::stop() {
     stopping_ = true;
-    std::vector<std::shared_ptr<SourceJob>> sources;
+    std::vector<std::shared_ptr<SideJob>> jobs;
     {
         const std::lock_guard lock(mutex_);
-        for (const auto& [id, source] : sources_) sources.push_back(source);
+        for (const auto& [id, source] : sources_) jobs.push_back(source);
+        for (const auto& [id, target] : targets_) jobs.push_back(target);
     }
-    for (const auto& source : sources) source->cancel(UINT64_MAX);
+    for (const auto& side_job : jobs) side_job->cancel(UINT64_MAX);
     peers_.stop_listening();
 }
 

@@ -101,6 +101,7 @@ class Executor final : private JobEvents {
     void refuse(const EffectId& effect, const Error& error);
     [[nodiscard]] Result<> acceptable(const Effect& effect) const;
     void cancel_superseded(const EffectId& effect);
+    [[nodiscard]] static bool may_be_cancelled(EffectKind kind);
     void check(const Result<>& journalled);
 
     AgentParts parts_;
