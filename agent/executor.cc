@@ -41,6 +41,11 @@ Error ambiguous(const std::string& job_name, const std::vector<FenceMarker>& mar
                  "name the one to break with --token; drover-agent status shows them");
 }
 
+/// A comparison during the hold lasts for hours, and nothing of the hold waits for it.
+bool gives_way(EffectKind older, EffectKind newer) {
+    return is_standing(newer) ? older == EffectKind::compare : !is_ownership(older);
+}
+
 /// Every failure that a person will read says what is safe and what to do.
 Error explained(const Error& error) {
     return Error(
@@ -85,7 +90,7 @@ std::shared_ptr<SideJob> Executor::job(const JobId& id, Side side) {
     return target_job(id);
 }
 
-std::shared_ptr<replicator::TargetReplica> Executor::find_target(const Ticket& ticket) {
+std::shared_ptr<replicator::PeerServer> Executor::find_target(const Ticket& ticket) {
     std::shared_ptr<TargetJob> found;
     {
         const std::lock_guard lock(mutex_);
@@ -93,7 +98,7 @@ std::shared_ptr<replicator::TargetReplica> Executor::find_target(const Ticket& t
         if (target == targets_.end()) return nullptr;
         found = target->second;
     }
-    return found->replica();
+    return found->server();
 }
 
 Result<> Executor::start() {
@@ -182,6 +187,8 @@ void Executor::wanted(const EffectWanted& wanted) {
 }
 
 void Executor::wanted_standing(const Effect& effect) {
+    const auto* copy = std::get_if<ReplicateWork>(&effect.work);
+    if (copy != nullptr && copy->mode != ReplicateMode::compare) cancel_superseded(effect.id);
     workers_.post(lane_of(effect.id.job, effect.id.side),
                   [this, effect, target = job(effect.id.job, effect.id.side)] {
                       auto standing = target->want(effect);
@@ -216,7 +223,7 @@ void Executor::cancel_superseded(const EffectId& effect) {
         const std::lock_guard lock(mutex_);
         for (const EffectId& id : running_)
             older_runs = older_runs || (id.job == effect.job && id.side == effect.side &&
-                                        id.seq < effect.seq && !is_ownership(id.kind));
+                                        id.seq < effect.seq && gives_way(id.kind, effect.kind));
     }
     if (older_runs) job(effect.job, effect.side)->cancel(effect.seq);
 }

@@ -1,6 +1,7 @@
 #include "agent/preflight.h"
 
 #include "agent/journal_place.h"
+#include "replicator/held_target.h"
 
 #include <algorithm>
 #include <optional>
@@ -108,12 +109,23 @@ void check_target_disk(const AgentParts& parts, const std::string& path, bool ow
     if (!blank) add(done, blank.error(), path);
 }
 
+/// Whether it can be known what users will write on all of these.
+bool can_map_changes(const AgentParts& parts, const PreflightWork& work) {
+    if (!parts.config.allow_ebpf) return false;
+    for (const std::string& path : work.disks) {
+        const auto disk = parts.host.look_up(path);
+        if (!disk || !parts.host.can_track_blocks(disk->facts)) return false;
+    }
+    return true;
+}
+
 }  // namespace
 
 std::vector<std::string> agent_capabilities(const Config& config) {
     std::vector<std::string> out;
     if (config.is_source && config.allow_ebpf) out.emplace_back("track.ebpf");
     if (config.is_source) out.emplace_back("track.scan");
+    if (config.is_source || config.is_target) out.emplace_back("verify.induction");
     if (config.is_target) out.emplace_back("journal.direct");
     if (config.is_target && !config.journal_directory.empty()) out.emplace_back("journal.redo");
     return out;
@@ -122,6 +134,7 @@ std::vector<std::string> agent_capabilities(const Config& config) {
 PreflightDone preflight_source(const AgentParts& parts, const PreflightWork& work) {
     PreflightDone done;
     done.capabilities = agent_capabilities(parts.config);
+    done.capabilities.emplace_back(replicator::compare_capability);
     check_twice_named(work, done);
     for (const std::string& disk : work.disks) check_source_disk(parts, disk, done);
     check_hooks(parts, work, Side::source, done);
@@ -143,6 +156,8 @@ PreflightDone preflight_target(const AgentParts& parts, const PreflightWork& wor
         const ListenConfig& listen = *parts.config.listen;
         done.endpoint = {listen.advertise, listen.control_port, listen.bulk_port};
     }
+    if (can_map_changes(parts, work))
+        done.capabilities.emplace_back(replicator::compare_capability);
     check_twice_named(work, done);
     for (const std::string& disk : work.disks) check_target_disk(parts, disk, owns_disks, done);
     check_hooks(parts, work, Side::target, done);

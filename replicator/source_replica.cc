@@ -7,6 +7,8 @@
 #include "replicator/peer_channel.h"
 #include "replicator/source_compare.h"
 #include "replicator/source_connect.h"
+#include "replicator/source_held.h"
+#include "replicator/source_induction.h"
 #include "replicator/source_pass.h"
 #include "replicator/source_read_back.h"
 #include "replicator/source_seal.h"
@@ -60,6 +62,12 @@ class Source final : public SourceReplica {
 
     [[nodiscard]] Result<VerifyDone> verify() override { return job_.wishes.wait_verified(); }
 
+    [[nodiscard]] Result<VerifyDone> prove() override { return job_.wishes.wait_proved(); }
+
+    [[nodiscard]] Result<std::optional<CompareDone>> compare(std::int64_t wait_ms) override {
+        return job_.wishes.wait_compared(wait_ms);
+    }
+
     [[nodiscard]] Result<SealedPoint> seal_point(std::shared_ptr<Freezer> freezer,
                                                  std::int64_t timeout_ms) override {
         return job_.wishes.wait_sealed(std::move(freezer), timeout_ms);
@@ -72,6 +80,7 @@ class Source final : public SourceReplica {
   private:
     void run();
     [[nodiscard]] Result<> connect_and_serve();
+    [[nodiscard]] Result<> compare_on(PeerChannel& control);
     [[nodiscard]] Result<> serve(PeerChannel& control, wire::Link& bulk);
     [[nodiscard]] Result<> step(PeerChannel& control, BatchStream& stream);
     [[nodiscard]] Result<> seal(Freezer& freezer, BatchStream& stream);
@@ -135,7 +144,16 @@ Result<> Source::connect_and_serve() {
     const Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
     PeerChannel control(*links.control, job_.config.ack_timeout_ms);
+    if (job_.wishes.compare_wanted()) return compare_on(control);
     return serve(control, *links.bulk);
+}
+
+/// The disks on the other side are not ours: no pass, no batch, not even a hello for one.
+Result<> Source::compare_on(PeerChannel& control) {
+    TRY(CompareDone done, compare_held(job_, control));
+    job_.wishes.finish_compare(std::move(done));
+    backoff_ms_ = backoff_ms_min;
+    return {};
 }
 
 Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
@@ -152,7 +170,11 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
     pinged_ms_ = job_.clock.steady_ms();
     for (;;) {
         if (job_.wishes.is_over(job_.serial) || job_.wishes.is_quiet()) return {};
-        if (job_.wishes.verify_wanted()) {
+        if (job_.wishes.compare_wanted()) return {};
+        if (job_.wishes.prove_wanted()) {
+            TRY(VerifyDone done, prove_by_induction(job_, control));
+            job_.wishes.finish_prove(std::move(done));
+        } else if (job_.wishes.verify_wanted()) {
             TRY(VerifyDone done, verify_disks(job_, control));
             job_.wishes.finish_verify(std::move(done));
         } else if (const auto freezer = job_.wishes.take_seal()) {
@@ -208,8 +230,8 @@ Result<> Source::end_drain(PeerChannel& control, BatchStream& stream, const Pass
                           total_backlog(job_) == 0;
     if (!is_clean) return {};
     if (facts.is_point) stream.mark_point(job_.clock.wall_micros());
-    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint: another
-    // one would only take its time, under the fence.
+    // Nothing was sent since the last acknowledgement, which meant a flush and a checkpoint:
+    // another one would only take its time, under the fence.
     TRY_VOID(stream.finish(!job_.state.is_known_to_target()));
     if (job_.makes_points) {
         // A target with a journal acknowledges what it has not yet applied. It answers in order.

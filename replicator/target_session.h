@@ -2,8 +2,8 @@
 /// checked and written in place.
 ///
 ///   bulk thread:    frame ─► check, unpack ─► write ─► account ─┐
-///   control thread: Commit{n frames} ─► wait ───────────────────┴► flush ─► checkpoint ─► Committed
-///   behind them:    read_back.h
+///   control thread: Commit{n frames} ─► wait ───────────────────┴► flush ─► checkpoint ─►
+///   Committed behind them:    read_back.h
 #pragma once
 
 #include "base/clock.h"
@@ -48,6 +48,7 @@ class TargetSession {
     [[nodiscard]] Result<> answer_hashes(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_leaves(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_read_back(const ReadBackWanted& question);
+    [[nodiscard]] Result<> answer_holding();
     [[nodiscard]] Result<> check_question(const RangeQuestion& range,
                                           std::uint64_t chunk_bytes_max) const;
     [[nodiscard]] Result<> wait_for_frames(const Commit& commit);
