@@ -11,6 +11,7 @@
 #include "agent/parts.h"
 #include "base/result.h"
 #include "base/threads.h"
+#include "replicator/held_target.h"
 #include "replicator/tracker.h"
 
 #include <cstdint>
@@ -25,7 +26,7 @@ namespace drover::agent {
 [[nodiscard]] Error change_map_lost(const std::string& why);
 
 /// Thread-safe, but for the views that dirty() hands out: they end with forget().
-class ChangeMap {
+class ChangeMap final : public replicator::WrittenBlocks {
   public:
     ChangeMap(const AgentParts& parts, const JobId& job)
         : parts_(parts),
@@ -49,14 +50,14 @@ class ChangeMap {
 
     /// Success: every write that completed before the call is in dirty(). Errors: change_map_lost,
     /// from then on at every call; unavailable ("change_map_busy"); io.
-    [[nodiscard]] Result<> audit();
+    [[nodiscard]] Result<> audit() override;
 
     /// Empty if nothing is attached.
     [[nodiscard]] replicator::BlockMap dirty(std::size_t disk) const;
     /// False only if no write of these blocks was issued since attach(); nor if nothing is
     /// attached.
     [[nodiscard]] bool may_be_written(std::size_t disk, std::uint64_t first_block,
-                                      std::uint64_t blocks) const;
+                                      std::uint64_t blocks) const override;
     /// Of all disks, by dirty(), in whole blocks.
     [[nodiscard]] std::uint64_t bytes() const;
 

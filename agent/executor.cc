@@ -41,6 +41,14 @@ Error ambiguous(const std::string& job_name, const std::vector<FenceMarker>& mar
                  "name the one to break with --token; drover-agent status shows them");
 }
 
+/// What waits for its peer and leaves nothing half-done on this host gives way to a newer step. To
+/// a standing effect only a comparison during the hold does: it lasts for hours, and nothing of the
+/// hold waits for it.
+bool gives_way(EffectKind older, EffectKind newer) {
+    if (is_standing(newer)) return older == EffectKind::compare;
+    return !is_ownership(older) || older == EffectKind::reverse_drain;
+}
+
 /// Every failure that a person will read says what is safe and what to do.
 Error explained(const Error& error) {
     return Error(
@@ -85,7 +93,7 @@ std::shared_ptr<SideJob> Executor::job(const JobId& id, Side side) {
     return target_job(id);
 }
 
-std::shared_ptr<replicator::TargetReplica> Executor::find_target(const Ticket& ticket) {
+std::shared_ptr<replicator::PeerServer> Executor::find_target(const Ticket& ticket) {
     std::shared_ptr<TargetJob> found;
     std::shared_ptr<SourceJob> way_back;
     {
@@ -95,8 +103,9 @@ std::shared_ptr<replicator::TargetReplica> Executor::find_target(const Ticket& t
         const auto source = sources_.find(ticket.job);
         if (source != sources_.end()) way_back = source->second;
     }
-    auto replica = found ? found->replica() : nullptr;
-    return replica || !way_back ? replica : way_back->reverse_replica();
+    std::shared_ptr<replicator::PeerServer> server = found ? found->server() : nullptr;
+    if (!server && way_back) server = way_back->reverse_replica();
+    return server;
 }
 
 Result<> Executor::start() {
@@ -185,6 +194,8 @@ void Executor::wanted(const EffectWanted& wanted) {
 }
 
 void Executor::wanted_standing(const Effect& effect) {
+    const auto* copy = std::get_if<ReplicateWork>(&effect.work);
+    if (copy != nullptr && copy->mode != ReplicateMode::compare) cancel_superseded(effect.id);
     workers_.post(lane_of(effect.id.job, effect.id.side),
                   [this, effect, target = job(effect.id.job, effect.id.side)] {
                       auto standing = target->want(effect);
@@ -211,11 +222,6 @@ void Executor::wanted_again(const JournalEntry& entry) {
     output_.report(*entry.report);
 }
 
-/// What waits for its peer and leaves nothing half-done on this host.
-bool Executor::may_be_cancelled(EffectKind kind) {
-    return !is_ownership(kind) || kind == EffectKind::reverse_drain;
-}
-
 /// A newer step does not wait behind an older one that waits for the peer: the older one can only
 /// matter to a state that the orchestrator has left.
 void Executor::cancel_superseded(const EffectId& effect) {
@@ -224,7 +230,7 @@ void Executor::cancel_superseded(const EffectId& effect) {
         const std::lock_guard lock(mutex_);
         for (const EffectId& id : running_)
             older_runs = older_runs || (id.job == effect.job && id.side == effect.side &&
-                                        id.seq < effect.seq && may_be_cancelled(id.kind));
+                                        id.seq < effect.seq && gives_way(id.kind, effect.kind));
     }
     if (older_runs) job(effect.job, effect.side)->cancel(effect.seq);
 }

@@ -90,7 +90,7 @@ class Executor final : private JobEvents {
     /// The job of this name that replicates on this side. Errors: not_found (`missing`), io.
     [[nodiscard]] Result<JobId> replicating(const std::string& name, Side side,
                                             std::string_view missing) const;
-    [[nodiscard]] std::shared_ptr<replicator::TargetReplica> find_target(const Ticket& ticket);
+    [[nodiscard]] std::shared_ptr<replicator::PeerServer> find_target(const Ticket& ticket);
 
     void secure(const JobSide& key, SideJob& side_job);
     void wanted_standing(const Effect& effect);
@@ -101,7 +101,6 @@ class Executor final : private JobEvents {
     void refuse(const EffectId& effect, const Error& error);
     [[nodiscard]] Result<> acceptable(const Effect& effect) const;
     void cancel_superseded(const EffectId& effect);
-    [[nodiscard]] static bool may_be_cancelled(EffectKind kind);
     void check(const Result<>& journalled);
 
     AgentParts parts_;

@@ -2,6 +2,7 @@
 
 #include "agent/journal_place.h"
 #include "agent/reverse_receiver.h"
+#include "replicator/held_target.h"
 
 #include <algorithm>
 #include <optional>
@@ -157,13 +158,13 @@ void check_target_disk(const AgentParts& parts, const std::string& path, bool ow
     auto blank = parts.host.check_blank(path);
     if (!blank) add(done, blank.error(), path);
 }
-
 }  // namespace
 
 std::vector<std::string> agent_capabilities(const Config& config) {
     std::vector<std::string> out;
     if (config.is_source && config.allow_ebpf) out.emplace_back("track.ebpf");
     if (config.is_source) out.emplace_back("track.scan");
+    if (config.is_source || config.is_target) out.emplace_back("verify.induction");
     if (config.is_target) out.emplace_back("journal.direct");
     if (config.is_target && !config.journal_directory.empty()) out.emplace_back("journal.redo");
     return out;
@@ -172,6 +173,7 @@ std::vector<std::string> agent_capabilities(const Config& config) {
 PreflightDone preflight_source(const AgentParts& parts, const PreflightWork& work) {
     PreflightDone done;
     done.capabilities = agent_capabilities(parts.config);
+    done.capabilities.emplace_back(replicator::compare_capability);
     check_twice_named(work, done);
     for (const std::string& disk : work.disks) check_source_disk(parts, disk, done);
     tell_way_back(parts, work, done);
@@ -193,7 +195,10 @@ PreflightDone preflight_target(const AgentParts& parts, const PreflightWork& wor
     tell_endpoint(parts, done);
     check_twice_named(work, done);
     for (const std::string& disk : work.disks) check_target_disk(parts, disk, owns_disks, done);
-    if (knows_changes(parts, done)) done.capabilities.emplace_back(reverse_capability);
+    if (knows_changes(parts, done)) {
+        done.capabilities.emplace_back(replicator::compare_capability);
+        done.capabilities.emplace_back(reverse_capability);
+    }
     check_hooks(parts, work, Side::target, done);
     return done;
 }

@@ -9,6 +9,7 @@ namespace drover::agent {
 namespace {
 
 constexpr std::int64_t seal_wait_ms_max = 30'000;
+constexpr std::int64_t fence_watch_ms = 1'000;
 
 Error not_replicating() {
     return Error(Errc::conflict, "not_replicating", "this host does not replicate this job",
@@ -263,6 +264,7 @@ Result<ReportBody> SourceJob::run(const Effect& effect, bool recovered) {
         return ReportBody(preflight_source(parts_, *work));
     if (const auto* work = std::get_if<DrainWork>(&effect.work)) return drain(effect.id, *work);
     if (const auto* work = std::get_if<VerifyWork>(&effect.work)) return verify(effect.id, *work);
+    if (const auto* work = std::get_if<CompareWork>(&effect.work)) return compare(effect.id, *work);
     if (const auto* work = std::get_if<CleanupWork>(&effect.work)) return cleanup(*work);
     if (std::holds_alternative<ReleaseWork>(effect.work)) return release(effect);
     if (!std::holds_alternative<FenceWork>(effect.work)) return unsupported(effect);
@@ -302,7 +304,7 @@ Result<ReportBody> SourceJob::drain(const EffectId& effect, const DrainWork& wor
 Result<ReportBody> SourceJob::verify(const EffectId& effect, const VerifyWork& work) {
     TRY_VOID(fencer_.check(job_, work.token));
     TRY(const Replica open, replica_for(effect));
-    TRY(VerifyDone done, open->verify());
+    TRY(VerifyDone done, work.compare ? open->verify() : open->prove());
     TRY_VOID(fencer_.check(job_, work.token));
     return ReportBody(std::move(done));
 }
@@ -312,6 +314,21 @@ Result<ReportBody> SourceJob::release(const Effect& effect) {
     const auto& work = std::get<ReleaseWork>(effect.work);
     TRY_VOID(receiver_.settle(work.token, work.keep_reverse));
     return fencer_.release(effect);
+}
+
+/// Takes as long as the disks are large: meanwhile the fence is watched here, as tick() would.
+Result<ReportBody> SourceJob::compare(const EffectId& effect, const CompareWork& work) {
+    TRY_VOID(fencer_.check(job_, work.token));
+    TRY(const Replica open, replica_for(effect));
+    for (;;) {
+        TRY(auto done, open->compare(fence_watch_ms));
+        if (done) {
+            TRY_VOID(fencer_.check(job_, work.token));
+            return ReportBody(std::move(*done));
+        }
+        auto watched = watch_fence();
+        if (!watched) log::error("fence", watched.error().text());
+    }
 }
 
 Result<ReportBody> SourceJob::cleanup(const CleanupWork& work) {

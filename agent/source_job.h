@@ -62,6 +62,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     [[nodiscard]] Result<ReportBody> drain(const EffectId& effect, const DrainWork& work);
     [[nodiscard]] Result<ReportBody> verify(const EffectId& effect, const VerifyWork& work);
     [[nodiscard]] Result<ReportBody> release(const Effect& effect);
+    [[nodiscard]] Result<ReportBody> compare(const EffectId& effect, const CompareWork& work);
     [[nodiscard]] Result<ReportBody> cleanup(const CleanupWork& work);
     void finish_release(const FenceMarker& marker);
     [[nodiscard]] Result<> hold(FenceMarker& marker);

@@ -40,9 +40,15 @@ TargetJob::TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& 
       sender_(job, parts, replicas, peers, events, changes_),
       directory_(parts.paths.job(job, Side::target)) {}
 
-std::shared_ptr<replicator::TargetReplica> TargetJob::replica() const {
+TargetJob::Replica TargetJob::replica() const {
     const std::lock_guard lock(mutex_);
     return replica_;
+}
+
+std::shared_ptr<replicator::PeerServer> TargetJob::server() const {
+    const std::lock_guard lock(mutex_);
+    if (replica_) return replica_;
+    return held_;
 }
 
 void TargetJob::set_replica(Replica replica) {
@@ -52,7 +58,18 @@ void TargetJob::set_replica(Replica replica) {
 
 Result<> TargetJob::close_replica() {
     set_replica(nullptr);
+    end_comparison();
     return events_.want_listener(job_, false);
+}
+
+/// Its sessions end here, not with the last who holds it: they use the change map.
+void TargetJob::end_comparison() {
+    Held ended;
+    {
+        const std::lock_guard lock(mutex_);
+        ended.swap(held_);
+    }
+    if (ended) ended->end();
 }
 
 Result<TargetJobFacts> TargetJob::facts() const {
@@ -120,6 +137,8 @@ Result<bool> TargetJob::may_replicate() const {
 
 Result<> TargetJob::reconcile() {
     if (!record_ || !record_->wanted) return {};
+    if (record_->work().mode == ReplicateMode::compare) return serve_comparison();
+    end_comparison();
     TRY(const bool may, may_replicate());
     if (!may) return {};
     const ReplicateWork& work = record_->work();
@@ -142,6 +161,30 @@ Result<> TargetJob::drop_changes() {
     changes_.forget(record_->disks(Side::target));
     activation->changes.clear();
     return store_activation(parts_.paths, job_, *activation);
+}
+
+/// Reads only, and only while the disks are in their users' hands under this very ticket.
+Result<> TargetJob::serve_comparison() {
+    const Ticket& ticket = record_->work().ticket;
+    TRY(const auto activation, load_activation(parts_.paths, job_));
+    const bool is_active = activation && activation->state == ActivationState::active &&
+                           activation->ticket_serial == ticket.serial;
+    if (!is_active) {
+        end_comparison();
+        return {};
+    }
+    TRY_VOID(events_.want_listener(job_, true));
+    if (server()) return {};
+    std::vector<std::unique_ptr<replicator::BlockDevice>> disks;
+    for (const std::string& path : record_->disks(Side::target)) {
+        TRY(auto device, parts_.host.open_disk(path, replicator::Access::read_only));
+        disks.push_back(std::move(device));
+    }
+    Held held =
+        std::make_shared<replicator::HeldTarget>(ticket, std::move(disks), changes_, parts_.clock);
+    const std::lock_guard lock(mutex_);
+    held_ = std::move(held);
+    return {};
 }
 
 Result<> TargetJob::check_disk(const std::string& path, std::size_t index, bool owned) {
@@ -225,7 +268,7 @@ void TargetJob::tick() {
         const auto job = facts();
         is_down_due_ = !job || !activator_.keep_down_if_due(*job);
     }
-    if (record_->wanted && !replica() && parts_.clock.steady_ms() >= reopen_at_)
+    if (record_->wanted && !server() && parts_.clock.steady_ms() >= reopen_at_)
         report_trouble(reconcile());
     tell_points();
     sender_.tick();
@@ -319,6 +362,7 @@ Result<ReportBody> TargetJob::activate(const Effect& effect) {
 Result<ReportBody> TargetJob::deactivate(const Effect& effect) {
     TRY_VOID(parts_.journal.tombstone(std::get<DeactivateWork>(effect.work).token));
     TRY(const TargetJobFacts job, facts());
+    end_comparison();
     return activator_.deactivate(effect, job);
 }
 

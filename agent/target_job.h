@@ -19,6 +19,8 @@ class TargetJob final : public SideJob {
     TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
               PeerNetwork& peers, JobEvents& events);
 
+    ~TargetJob() override { end_comparison(); }
+
     [[nodiscard]] Result<> secure() override;
     [[nodiscard]] Result<> start() override;
     [[nodiscard]] Result<> want(const Effect& effect) override;
@@ -36,12 +38,16 @@ class TargetJob final : public SideJob {
     /// ("no_such_point", "no_such_target"), io.
     [[nodiscard]] Result<> restore_point(std::uint64_t point, const std::string& by);
 
-    /// For the listener, from any thread: null while the job does not replicate here.
-    [[nodiscard]] std::shared_ptr<replicator::TargetReplica> replica() const;
+    /// For the listener, from any thread: null while nothing of the job is wanted here.
+    [[nodiscard]] std::shared_ptr<replicator::PeerServer> server() const;
 
   private:
     using Replica = std::shared_ptr<replicator::TargetReplica>;
+    using Held = std::shared_ptr<replicator::HeldTarget>;
 
+    [[nodiscard]] Replica replica() const;
+    [[nodiscard]] Result<> serve_comparison();
+    void end_comparison();
     [[nodiscard]] Result<> reconcile();
     [[nodiscard]] Result<bool> may_replicate() const;
     [[nodiscard]] Result<> drop_changes();
@@ -76,8 +82,9 @@ class TargetJob final : public SideJob {
     bool has_told_points_ = false;
 
     mutable Mutex mutex_;
-    /// Shared with the listener's threads, which hand links to it.
+    // Shared with the listener's threads, which hand links to them. At most one is there.
     Replica replica_;
+    Held held_;  ///< while the disks are their users' and are compared
 };
 
 }  // namespace drover::agent

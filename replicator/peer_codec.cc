@@ -13,6 +13,8 @@ namespace {
 using flat::Checks;
 using flat::Overloaded;
 
+/// A bit for each block that a question may be about.
+constexpr std::size_t written_bytes_max = range_digests_max / 8;
 constexpr std::size_t ticket_bytes_max = 64U << 10;
 constexpr std::size_t boot_id_bytes_max = 64;
 
@@ -212,6 +214,33 @@ ReadBackFound read(schema::ReadBack::Reader in, Checks& checks) {
     return out;
 }
 
+void write(schema::ComparedRange::Builder out, const RangeCompared& value) {
+    out.setDisk(value.disk);
+    out.setOffset(value.offset);
+    out.setHashes(flat::blob(join(value.hashes)));
+    DROVER_ASSERT(value.written.size() <= written_bytes_max);
+    out.setWritten(flat::blob(value.written));
+}
+
+RangeCompared read(schema::ComparedRange::Reader in, Checks& checks) {
+    RangeCompared out{in.getDisk(), in.getOffset(), split<Hash>(in.getHashes(), checks), {}};
+    const auto written = in.getWritten();
+    if (written.size() > written_bytes_max)
+        checks.fail("written", "too long");
+    else
+        out.written.assign(written.begin(), written.end());
+    return out;
+}
+
+void write(schema::Holding::Builder out, const Holding& value) {
+    write(out.initCheckpoint(), value.checkpoint);
+    out.setJournalLagBytes(value.journal_lag_bytes);
+}
+
+Holding read(schema::Holding::Reader in, Checks& checks) {
+    return {read(in.getCheckpoint(), checks), in.getJournalLagBytes()};
+}
+
 // ---- the roots ----
 
 SourceMessage read(schema::SourceMessage::Reader in, Checks& checks) {
@@ -229,6 +258,12 @@ SourceMessage read(schema::SourceMessage::Reader in, Checks& checks) {
             return Ping{};
         case Which::READ_BACK:
             return ReadBackWanted{in.getReadBack()};
+        case Which::COMPARE_RANGE: {
+            const auto question = in.getCompareRange();
+            return CompareRange{read(question.getRange()), question.getSettled()};
+        }
+        case Which::HOLDING:
+            return HoldingWanted{};
     }
     checks.fail("message", "unknown kind");
     return Ping{};
@@ -259,6 +294,10 @@ TargetMessage read(schema::TargetMessage::Reader in, Checks& checks) {
             return Pong{};
         case Which::READ_BACK:
             return read(in.getReadBack(), checks);
+        case Which::COMPARED:
+            return read(in.getCompared(), checks);
+        case Which::HOLDING:
+            return read(in.getHolding(), checks);
     }
     checks.fail("message", "unknown kind");
     return Pong{};
@@ -274,7 +313,13 @@ Bytes encode(const SourceMessage& message) {
                           [&](const HashRange& m) { write(root.initHashRange(), m.range); },
                           [&](const ShaRange& m) { write(root.initShaRange(), m.range); },
                           [&](const Ping&) { root.setPing(); },
-                          [&](const ReadBackWanted& m) { root.setReadBack(m.finish); }},
+                          [&](const ReadBackWanted& m) { root.setReadBack(m.finish); },
+                          [&](const CompareRange& m) {
+                              auto question = root.initCompareRange();
+                              write(question.initRange(), m.range);
+                              question.setSettled(m.settled);
+                          },
+                          [&](const HoldingWanted&) { root.setHolding(); }},
                message);
     return flat::to_bytes(root);
 }
@@ -293,7 +338,9 @@ Bytes encode(const TargetMessage& message) {
                        write_answer(root.initLeaves(), m.disk, m.offset, m.leaves);
                    },
                    [&](const Working&) { root.setWorking(); }, [&](const Pong&) { root.setPong(); },
-                   [&](const ReadBackFound& m) { write(root.initReadBack(), m); }},
+                   [&](const ReadBackFound& m) { write(root.initReadBack(), m); },
+                   [&](const RangeCompared& m) { write(root.initCompared(), m); },
+                   [&](const Holding& m) { write(root.initHolding(), m); }},
         message);
     return flat::to_bytes(root);
 }

@@ -56,13 +56,13 @@ void PeerGate::admit_control(std::unique_ptr<wire::Link> link) {
                                    untouched));
     const auto valid = check(hello->ticket, link->peer(), options_, clock_.wall_micros());
     if (!valid) return refuse(*link, valid.error());
-    const std::shared_ptr<TargetReplica> replica = find_(hello->ticket);
-    if (!replica)
+    const std::shared_ptr<PeerServer> server = find_(hello->ticket);
+    if (!server)
         return refuse(*link, Error(Errc::unavailable, "job_not_here",
                                    "this target does not replicate job " +
                                        printable(hello->ticket.job_name, 64) + " now",
                                    untouched, "the source tries again by itself"));
-    replica->serve_control(std::move(link), std::move(*bytes));
+    server->serve_control(std::move(link), std::move(*bytes));
 }
 
 void PeerGate::admit_bulk(std::unique_ptr<wire::Link> link) {
@@ -77,8 +77,8 @@ void PeerGate::admit_bulk(std::unique_ptr<wire::Link> link) {
                   "peer=" + link->peer());
         return;
     }
-    if (const std::shared_ptr<TargetReplica> replica = find_(hello->ticket))
-        replica->serve_bulk(std::move(link), std::move(*bytes));
+    if (const std::shared_ptr<PeerServer> server = find_(hello->ticket))
+        server->serve_bulk(std::move(link), std::move(*bytes));
 }
 
 }  // namespace drover::replicator

@@ -108,7 +108,19 @@ struct ReadBackWanted {
     bool operator==(const ReadBackWanted&) const = default;
 };
 
-using SourceMessage = std::variant<PeerHello, Commit, HashRange, ShaRange, Ping, ReadBackWanted>;
+struct CompareRange {
+    RangeQuestion range;
+    bool settled = false;
+
+    bool operator==(const CompareRange&) const = default;
+};
+
+struct HoldingWanted {
+    bool operator==(const HoldingWanted&) const = default;
+};
+
+using SourceMessage = std::variant<PeerHello, Commit, HashRange, ShaRange, Ping, ReadBackWanted,
+                                   CompareRange, HoldingWanted>;
 
 struct PeerRefused {
     Error error;
@@ -156,8 +168,24 @@ struct ReadBackFound {
     bool operator==(const ReadBackFound&) const = default;
 };
 
+struct RangeCompared {
+    std::uint32_t disk = 0;
+    std::uint64_t offset = 0;
+    std::vector<Hash> hashes;
+    Bytes written;
+
+    bool operator==(const RangeCompared&) const = default;
+};
+
+struct Holding {
+    PeerCheckpoint checkpoint;
+    std::uint64_t journal_lag_bytes = 0;
+
+    bool operator==(const Holding&) const = default;
+};
+
 using TargetMessage = std::variant<PeerWelcome, PeerRefused, Committed, RangeHashes, RangeLeaves,
-                                   Working, Pong, ReadBackFound>;
+                                   Working, Pong, ReadBackFound, RangeCompared, Holding>;
 
 struct BulkHello {
     Uuid session_id;

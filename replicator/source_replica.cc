@@ -6,6 +6,8 @@
 #include "replicator/peer_channel.h"
 #include "replicator/source_compare.h"
 #include "replicator/source_connect.h"
+#include "replicator/source_held.h"
+#include "replicator/source_induction.h"
 #include "replicator/source_pass.h"
 #include "replicator/source_read_back.h"
 #include "replicator/source_seal.h"
@@ -59,6 +61,12 @@ class Source final : public SourceReplica {
 
     [[nodiscard]] Result<VerifyDone> verify() override { return job_.wishes.wait_verified(); }
 
+    [[nodiscard]] Result<VerifyDone> prove() override { return job_.wishes.wait_proved(); }
+
+    [[nodiscard]] Result<std::optional<CompareDone>> compare(std::int64_t wait_ms) override {
+        return job_.wishes.wait_compared(wait_ms);
+    }
+
     [[nodiscard]] Result<SealedPoint> seal_point(std::shared_ptr<Freezer> freezer,
                                                  std::int64_t timeout_ms) override {
         return job_.wishes.wait_sealed(std::move(freezer), timeout_ms);
@@ -72,6 +80,7 @@ class Source final : public SourceReplica {
     void run();
     [[nodiscard]] Result<> connect_and_serve();
     [[nodiscard]] Result<> wait_on();
+    [[nodiscard]] Result<> compare_on(PeerChannel& control);
     [[nodiscard]] Result<> serve(PeerChannel& control, PeerLinks& links,
                                  Wishes::Attachment& attached);
     [[nodiscard]] std::vector<BulkLane> lanes_over(PeerLinks& links);
@@ -145,7 +154,16 @@ Result<> Source::connect_and_serve() {
     Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
     PeerChannel control(*links.control, job_.config.ack_timeout_ms, [this] { return wait_on(); });
+    if (job_.wishes.compare_wanted()) return compare_on(control);
     return serve(control, links, attached);
+}
+
+/// The disks on the other side are not ours: no pass, no batch, not even a hello for one.
+Result<> Source::compare_on(PeerChannel& control) {
+    TRY(CompareDone done, compare_held(job_, control));
+    job_.wishes.finish_compare(std::move(done));
+    backoff_ms_ = backoff_ms_min;
+    return {};
 }
 
 std::vector<BulkLane> Source::lanes_over(PeerLinks& links) {
@@ -171,7 +189,11 @@ Result<> Source::serve(PeerChannel& control, PeerLinks& links, Wishes::Attachmen
     pinged_ms_ = job_.clock.steady_ms();
     for (;;) {
         if (job_.wishes.is_over(job_.serial) || job_.wishes.is_quiet()) return {};
-        if (job_.wishes.verify_wanted()) {
+        if (job_.wishes.compare_wanted()) return {};
+        if (job_.wishes.prove_wanted()) {
+            TRY(VerifyDone done, prove_by_induction(job_, control));
+            job_.wishes.finish_prove(std::move(done));
+        } else if (job_.wishes.verify_wanted()) {
             TRY(VerifyDone done, verify_disks(job_, control));
             job_.wishes.finish_verify(std::move(done));
         } else if (const auto freezer = job_.wishes.take_seal()) {

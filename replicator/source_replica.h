@@ -124,6 +124,15 @@ class SourceReplica {
     /// disk.
     [[nodiscard]] virtual Result<VerifyDone> verify() = 0;
 
+    /// Likewise, but compares nothing: that the proof by induction holds now
+    /// (source_induction.h).
+    [[nodiscard]] virtual Result<VerifyDone> prove() = 0;
+
+    /// Under a fence, while the target belongs to its users: compares what these have not written
+    /// (source_held.h). Blocks for at most `wait_ms`; nullopt: it goes on, call again. Begins anew
+    /// after a lost connection. Errors: as verify(), and what the target refuses with.
+    [[nodiscard]] virtual Result<std::optional<CompareDone>> compare(std::int64_t wait_ms) = 0;
+
     /// A point at this moment, with the filesystems frozen (source_seal.h). The target holds it
     /// durably when this returns. Blocks for at most `timeout_ms`, and what sealing takes. Errors:
     /// SealOutcome::refused, cancelled, those of the connection.

@@ -70,6 +70,7 @@ void SourceReport::progress(const Backlogs& backlogs) {
     out.walk_rounds = state_.counter(Counter::walk_rounds);
     out.walk_alarms = state_.counter(Counter::walk_alarms);
     out.bytes_skipped = bytes_skipped_;
+    out.bytes_compared = bytes_compared_;
     out.bytes_on_wire = state_.counter(Counter::bytes_on_wire);
     const std::uint64_t sent = out.bytes_sent_mirror + out.bytes_sent_sync + out.bytes_zero_skipped;
     const SteadyMillis now = clock_.steady_ms();

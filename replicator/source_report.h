@@ -38,6 +38,11 @@ class SourceReport {
     /// What is left out at present; shown with the figures.
     void set_skipped(std::uint64_t bytes) { bytes_skipped_ = bytes; }
 
+    /// Of a comparison that leads to a proof: shown with the figures.
+    void begin_comparison() { bytes_compared_ = 0; }
+
+    void add_compared(std::uint64_t bytes) { bytes_compared_ += bytes; }
+
     void mirror_done(const Generation& generation);
     void generation_gone(std::uint32_t disk, const std::string& cause);
 
@@ -56,6 +61,7 @@ class SourceReport {
     DataStateLogic logic_;
     std::string detail_;
     std::uint64_t bytes_skipped_ = 0;
+    std::uint64_t bytes_compared_ = 0;
     std::optional<Generation> mirror_told_;
     std::optional<SteadyMillis> told_ms_;
     std::uint64_t told_bytes_ = 0;

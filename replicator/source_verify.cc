@@ -63,6 +63,7 @@ void name_mismatches(std::uint32_t disk, std::uint64_t size, std::uint64_t leaf_
 
 Result<VerifyDone> verify_disks(SourceJob& job, PeerChannel& control) {
     VerifyDone done;
+    job.report.begin_comparison();
     for (std::size_t i = 0; i < job.disks(); ++i) {
         const auto disk = static_cast<std::uint32_t>(i);
         const std::uint64_t size = job.size(i);
@@ -73,12 +74,13 @@ Result<VerifyDone> verify_disks(SourceJob& job, PeerChannel& control) {
             const RangeQuestion range{disk, offset, std::min(piece_bytes, size - offset),
                                       leaf_bytes};
             TRY_VOID(verify_piece(job, control, range, leaves));
+            job.report.add_compared(range.length);
         }
         name_mismatches(disk, size, leaf_bytes, leaves, done.mismatches);
         const std::uint64_t skipped = skipped_bytes(job, i);
         done.disks.push_back({merkle_root(size, leaf_bytes, leaves.source),
-                              merkle_root(size, leaf_bytes, leaves.target), size - skipped,
-                              skipped, 0});
+                              merkle_root(size, leaf_bytes, leaves.target), size - skipped, skipped,
+                              0});
     }
     return done;
 }

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/random.h"
 #include "replicator/device.h"
+#include "replicator/peer_server.h"
 #include "replicator/target_journal.h"
 #include "schemas/model.h"
 #include "wire/link.h"
@@ -46,15 +47,8 @@ struct TargetProgress {
     bool in_test = false;
 };
 
-class TargetReplica {
+class TargetReplica : public PeerServer {
   public:
-    virtual ~TargetReplica() = default;  ///< aborts links and joins
-
-    /// Serves one control link on its own thread until it ends. The first frame was the peer's
-    /// hello, already checked by PeerGate. A newer session of the same peer replaces the older one.
-    virtual void serve_control(std::unique_ptr<wire::Link> link, Bytes hello) = 0;
-    virtual void serve_bulk(std::unique_ptr<wire::Link> link, Bytes hello) = 0;
-
     virtual void update(const Ticket& ticket, bool overwrite_acknowledged) = 0;
     [[nodiscard]] virtual TargetProgress progress() = 0;
 
@@ -95,9 +89,8 @@ struct GateOptions {
 
 class PeerGate {
   public:
-    /// Finds the running replica of a job, and its ticket; null if the job is not wanted here
-    /// (yet).
-    using Find = std::function<std::shared_ptr<TargetReplica>(const Ticket&)>;
+    /// Finds who answers for a job; null if the job is not wanted here (yet).
+    using Find = std::function<std::shared_ptr<PeerServer>(const Ticket&)>;
 
     PeerGate(GateOptions options, Find find, Clock& clock);
 

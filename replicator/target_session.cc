@@ -161,7 +161,16 @@ Result<> TargetSession::answer(const SourceMessage& message) {
     if (const auto* leaves = std::get_if<ShaRange>(&message)) return answer_leaves(leaves->range);
     if (std::holds_alternative<Ping>(message)) return send(Pong{});
     if (const auto* back = std::get_if<ReadBackWanted>(&message)) return answer_read_back(*back);
+    if (std::holds_alternative<HoldingWanted>(message)) return answer_holding();
+    if (std::holds_alternative<CompareRange>(message))
+        return protocol_error("asked what users wrote to disks that are not theirs");
     return protocol_error("a second hello");
+}
+
+Result<> TargetSession::answer_holding() {
+    Holding holding{state_.checkpoint().for_peer(), state_.journal_lag_bytes()};
+    holding.checkpoint.verified_batch = state_.read_back.verified_batch;
+    return send(std::move(holding));
 }
 
 Result<> TargetSession::wait_for_frames(const Commit& commit) {

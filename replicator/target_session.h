@@ -56,6 +56,7 @@ class TargetSession {
     [[nodiscard]] Result<> answer_leaves(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_read_back(const ReadBackWanted& question);
     [[nodiscard]] Result<> check_settled(const RangeQuestion& range);
+    [[nodiscard]] Result<> answer_holding();
     [[nodiscard]] Result<> check_question(const RangeQuestion& range,
                                           std::uint64_t chunk_bytes_max) const;
     [[nodiscard]] Result<> wait_for_frames(const Commit& commit);

@@ -93,6 +93,26 @@ Result<VerifyDone> Wishes::wait_verified() {
     return wait_for(lock, verify_);
 }
 
+Result<VerifyDone> Wishes::wait_proved() {
+    std::unique_lock lock(mutex_);
+    if (prove_.wanted) return already_running();
+    return wait_for(lock, prove_);
+}
+
+Result<std::optional<CompareDone>> Wishes::wait_compared(std::int64_t ms) {
+    std::unique_lock lock(mutex_);
+    if (!compare_.wanted) ++version_;
+    compare_.wanted = true;
+    changed_.notify_all();
+    changed_.wait_for(lock, ms, [&] { return stopped_ || compare_.answer; });
+    if (!compare_.answer && !stopped_) return std::optional<CompareDone>();
+    compare_.wanted = false;
+    const auto answer = std::exchange(compare_.answer, std::nullopt);
+    if (stopped_) return cancelled();
+    if (!*answer) return answer->error();
+    return std::optional(**answer);
+}
+
 Result<SealedPoint> Wishes::wait_sealed(std::shared_ptr<Freezer> freezer, std::int64_t timeout_ms) {
     std::unique_lock lock(mutex_);
     if (seal_.wanted) return already_running();
@@ -128,30 +148,42 @@ bool Wishes::stopped() const {
 
 bool Wishes::drain_wanted() const {
     const std::lock_guard lock(mutex_);
-    return drain_.wanted && !drain_.answer;
+    return drain_.is_open();
 }
 
 bool Wishes::verify_wanted() const {
     const std::lock_guard lock(mutex_);
-    return verify_.wanted && !verify_.answer;
+    return verify_.is_open();
+}
+
+bool Wishes::prove_wanted() const {
+    const std::lock_guard lock(mutex_);
+    return prove_.is_open();
+}
+
+bool Wishes::compare_wanted() const {
+    const std::lock_guard lock(mutex_);
+    return compare_.is_open();
 }
 
 bool Wishes::is_hurried() const {
     const std::lock_guard lock(mutex_);
-    return settling_ > 0 || (drain_.wanted && !drain_.answer);
+    return settling_ > 0 || drain_.is_open();
 }
 
 bool Wishes::is_quiet() const {
     const std::lock_guard lock(mutex_);
-    const bool asked =
-        settling_ > 0 || (drain_.wanted && !drain_.answer) || (verify_.wanted && !verify_.answer);
-    return desired_.mode == ReplicateMode::track_only && !asked;
+    const bool asked = settling_ > 0 || drain_.is_open() || verify_.is_open() || prove_.is_open() ||
+                       compare_.is_open();
+    // A comparison during the hold connects by itself.
+    const bool rests =
+        desired_.mode == ReplicateMode::track_only || desired_.mode == ReplicateMode::compare;
+    return rests && !asked;
 }
 
 bool Wishes::wants_passes() const {
     const std::lock_guard lock(mutex_);
-    return desired_.mode == ReplicateMode::transfer || settling_ > 0 ||
-           (drain_.wanted && !drain_.answer);
+    return desired_.mode == ReplicateMode::transfer || settling_ > 0 || drain_.is_open();
 }
 
 bool Wishes::is_over(std::uint64_t serial) const {
@@ -204,12 +236,26 @@ void Wishes::fail_requests(const Error& error) {
     const std::lock_guard lock(mutex_);
     if (drain_.wanted) drain_.answer = Result<DrainDone>(error);
     if (verify_.wanted) verify_.answer = Result<VerifyDone>(error);
+    if (prove_.wanted) prove_.answer = Result<VerifyDone>(error);
+    if (compare_.wanted) compare_.answer = Result<CompareDone>(error);
     changed_.notify_all();
 }
 
 void Wishes::finish_verify(Result<VerifyDone> done) {
     const std::lock_guard lock(mutex_);
     if (verify_.wanted) verify_.answer = std::move(done);
+    changed_.notify_all();
+}
+
+void Wishes::finish_prove(Result<VerifyDone> done) {
+    const std::lock_guard lock(mutex_);
+    if (prove_.wanted) prove_.answer = std::move(done);
+    changed_.notify_all();
+}
+
+void Wishes::finish_compare(CompareDone done) {
+    const std::lock_guard lock(mutex_);
+    if (compare_.wanted) compare_.answer = std::move(done);
     changed_.notify_all();
 }
 

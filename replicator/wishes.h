@@ -37,6 +37,9 @@ class Wishes {
     /// `sent_before`: payload bytes sent when the drain was asked for.
     [[nodiscard]] Result<DrainDone> wait_drained(std::uint64_t sent_before);
     [[nodiscard]] Result<VerifyDone> wait_verified();
+    [[nodiscard]] Result<VerifyDone> wait_proved();
+    /// nullopt: still under way after `ms`; ask again.
+    [[nodiscard]] Result<std::optional<CompareDone>> wait_compared(std::int64_t ms);
     /// Waits at most `timeout_ms` for it to begin. The freezer is shared with the replica's thread,
     /// which may still be thawing when the caller was stopped.
     [[nodiscard]] Result<SealedPoint> wait_sealed(std::shared_ptr<Freezer> freezer,
@@ -48,6 +51,8 @@ class Wishes {
     [[nodiscard]] bool stopped() const;
     [[nodiscard]] bool drain_wanted() const;
     [[nodiscard]] bool verify_wanted() const;
+    [[nodiscard]] bool prove_wanted() const;
+    [[nodiscard]] bool compare_wanted() const;
     /// Somebody waits: do not pause between passes.
     [[nodiscard]] bool is_hurried() const;
     /// Nothing is wanted that needs a connection.
@@ -80,6 +85,8 @@ class Wishes {
     /// The reason why neither a drain nor a verification that is waited for can succeed.
     void fail_requests(const Error& error);
     void finish_verify(Result<VerifyDone> done);
+    void finish_prove(Result<VerifyDone> done);
+    void finish_compare(CompareDone done);
     /// The freezer of a point that is asked for, once: from here on it has begun. Null: none is.
     [[nodiscard]] std::shared_ptr<Freezer> take_seal();
     void finish_seal(Result<SealedPoint> done);
@@ -93,6 +100,8 @@ class Wishes {
     struct Request {
         bool wanted = false;
         std::optional<Result<T>> answer;
+
+        [[nodiscard]] bool is_open() const { return wanted && !answer; }
     };
 
     template <class T>
@@ -110,6 +119,8 @@ class Wishes {
     Request<DrainDone> drain_;
     std::uint64_t sent_before_drain_ = 0;
     Request<VerifyDone> verify_;
+    Request<VerifyDone> prove_;
+    Request<CompareDone> compare_;
     Request<SealedPoint> seal_;
     std::shared_ptr<Freezer> freezer_;  ///< until the request has begun
     int settling_ = 0;

@@ -98,6 +98,26 @@ struct ReadBack {
   differing @4 :List(Agent.ByteRange);  # <= 256; not what was written, until it is sent again
 }
 
+struct CompareQuestion {
+  # Source asks, during the hold, for hashes of what the target's users have not written
+  # (replicator/held_hash.h). Never before a welcome with the capability "compare.hold".
+  range @0 :RangeQuestion;           # on whole MiB; chunkBytes 4096 (at most 1 MiB of range) or 1 MiB (8 MiB)
+  settled @1 :Bool;                  # only after an exact audit of what was written; at most 1 MiB of range
+}
+
+struct ComparedRange {
+  disk @0 :UInt32;                   # copied from the question
+  offset @1 :UInt64;                 # copied from the question
+  hashes @2 :Data;                   # 32 bytes per chunk
+  written @3 :Data;                  # bit i % 8 of byte i / 8: block i of 4 KiB was written, or is being
+}
+
+struct Holding {
+  # What the target holds at this moment.
+  checkpoint @0 :Checkpoint;
+  journalLagBytes @1 :UInt64;        # durable in its journal, not on its disks
+}
+
 struct SourceMessage {
   # Root of every control message from the source.
   union {
@@ -108,6 +128,8 @@ struct SourceMessage {
     ping @4 :Void;                   # answered by pong
     readBack @5 :Bool;               # answered by readBack; true: once everything flushed was read.
                                      # Only to a target with the capability "proof.read_back"
+    compareRange @6 :CompareQuestion;  # answered by compared
+    holding @7 :Void;                # answered by holding
   }
 }
 
@@ -122,6 +144,8 @@ struct TargetMessage {
     working @5 :Void;                # an answer takes longer; not an answer itself
     pong @6 :Void;
     readBack @7 :ReadBack;
+    compared @8 :ComparedRange;
+    holding @9 :Holding;
   }
 }
 

@@ -29,6 +29,11 @@ struct ReplicaWorld {
     ReplicateMode mode = ReplicateMode::transfer;
     replicator::SourceObserver* observer = nullptr;
     std::function<void()> during_drain;
+    int verified = 0;
+    int proved = 0;
+    int compare_rounds = 1;  ///< until the comparison is over
+    std::optional<Error> compare_error;
+    std::function<void()> during_compare;
 };
 
 class FakeSource final : public replicator::SourceReplica {
@@ -60,7 +65,22 @@ class FakeSource final : public replicator::SourceReplica {
         return DrainDone{7, 4096};
     }
 
-    Result<VerifyDone> verify() override { return VerifyDone{}; }
+    Result<VerifyDone> verify() override {
+        ++world_.verified;
+        return VerifyDone{};
+    }
+
+    Result<VerifyDone> prove() override {
+        ++world_.proved;
+        return VerifyDone{};
+    }
+
+    Result<std::optional<CompareDone>> compare(std::int64_t) override {
+        if (world_.during_compare) world_.during_compare();
+        if (world_.compare_error) return *world_.compare_error;
+        if (--world_.compare_rounds > 0) return std::optional<CompareDone>();
+        return std::optional(CompareDone{{DiskProof{}}, {}, {}});
+    }
 
     Result<replicator::SealedPoint> seal_point(std::shared_ptr<replicator::Freezer>,
                                                std::int64_t) override {

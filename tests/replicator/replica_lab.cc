@@ -207,8 +207,9 @@ Result<> Lab::try_start_target() {
     target = std::move(opened);
     gate_ = std::make_unique<PeerGate>(
         GateOptions{"target", key.public_pem, 2'000},
-        [this](const Ticket&) {
+        [this](const Ticket&) -> std::shared_ptr<PeerServer> {
             const std::lock_guard finding(target_mutex_);
+            if (held) return held;
             return target;
         },
         clock_);

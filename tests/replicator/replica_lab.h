@@ -191,6 +191,8 @@ class Lab {
     Recorder recorder;
     std::unique_ptr<SourceReplica> source;
     std::shared_ptr<TargetReplica> target;
+    /// Answers in place of the target: its disks are their users'.
+    std::shared_ptr<PeerServer> held;
     wire::SigningKey key;
     std::string boot_id = "boot-1";
 
