@@ -28,7 +28,7 @@ Result<> BatchStream::send_frame(FrameHeader header, ByteView content, Sent& sen
     header.stored_length = static_cast<std::uint32_t>(payload.size());
     const auto head = encode_frame_header(header);
     const SteadyMillis began_ms = monotonic_ms();
-    if (const auto taken = bulk_.send(head, payload); !taken)
+    if (const auto taken = bulk_.collect(head, payload); !taken)
         return control_.reason_behind(taken.error());
     const std::size_t wire_bytes = head.size() + payload.size();
     if (is_data && packer_ != nullptr) packer_->note_sent(wire_bytes, monotonic_ms() - began_ms);
@@ -67,7 +67,13 @@ Result<BatchStream::Sent> BatchStream::send(std::uint32_t disk, std::uint64_t of
     return sent;
 }
 
+Result<> BatchStream::flush() {
+    if (const auto taken = bulk_.flush(); !taken) return control_.reason_behind(taken.error());
+    return {};
+}
+
 Result<> BatchStream::commit() {
+    TRY_VOID(flush());
     TRY_VOID(await_ack());
     Commit commit;
     commit.batch = batch_;

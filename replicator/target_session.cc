@@ -227,17 +227,19 @@ void TargetSession::take_bulk(std::unique_ptr<wire::Link> link) {
     bulk_thread_ = Thread([this] { receive_bulk(); });
 }
 
+/// What waits in the window is written as soon as nothing more has arrived.
 void TargetSession::receive_bulk() {
     for (;;) {
-        const auto bytes = bulk_->receive(idle_ms_max);
-        if (!bytes) {
+        const auto bytes = bulk_->receive(window_.is_empty() ? idle_ms_max : 0);
+        const bool has_time = !bytes && !window_.is_empty();
+        if (!bytes && !(has_time && bytes.error().code() == Errc::timed_out)) {
             // The source notices by itself; a commit that waits for frames must not wait longer.
             const std::lock_guard lock(mutex_);
             failed_ = true;
             changed_.notify_all();
             return;
         }
-        if (const auto applied = apply(*bytes); !applied) {
+        if (const auto applied = bytes ? apply(*bytes) : write_window(); !applied) {
             fail(applied.error());
             return;
         }
@@ -247,6 +249,7 @@ void TargetSession::receive_bulk() {
 Result<> TargetSession::apply(ByteView bytes) {
     TRY(const Frame packed, parse_frame(bytes, sizes_bytes_, codecs_));
     const FrameHeader& header = packed.header;
+    if (!window_.follows(header)) TRY_VOID(write_window());
     {
         const std::lock_guard lock(mutex_);
         TRY_VOID(account_.admit(header));
@@ -256,26 +259,46 @@ Result<> TargetSession::apply(ByteView bytes) {
     TRY_VOID(check_content(frame));
     TRY_VOID(state_.before_write(header));
     if (read_back_) TRY_VOID(read_back_->begin_write(header));
-    TRY_VOID(write(frame));
-    if (read_back_) read_back_->wrote(header, hashes);
-    const std::lock_guard lock(mutex_);
-    account_.add(header);
-    changed_.notify_all();
+    TRY(const bool is_written, write(frame, hashes));
+    if (!is_written) return {};
+    const WriteWindow::Waiting written{header, hashes};
+    account(std::span(&written, 1));
     return {};
 }
 
-/// To the journal, or in place.
-Result<> TargetSession::write(const Frame& frame) {
+/// To the journal, in place, or (false) to the window: then it is written later.
+Result<bool> TargetSession::write(const Frame& frame,
+                                  const std::shared_ptr<const ExtentHashes>& hashes) {
     const FrameHeader& header = frame.header;
     BlockDevice& disk = state_.disk(header.disk);
-    const bool is_data = header.kind == FrameKind::data;
     TRY(const bool is_journalled, state_.journal_frame(header, frame.payload));
-    if (!is_journalled) {
-        TRY_VOID(is_data ? disk.write(header.offset, frame.payload)
-                         : disk.write_zeroes(header.offset, header.raw_length));
+    if (is_journalled) return true;
+    if (WriteWindow::is_for(header)) {
+        window_.add(header, frame.payload, hashes);
+        return false;
     }
-    if (is_data) state_.bytes_written += header.raw_length;
+    TRY_VOID(header.kind == FrameKind::data ? disk.write(header.offset, frame.payload)
+                                            : disk.write_zeroes(header.offset, header.raw_length));
+    return true;
+}
+
+Result<> TargetSession::write_window() {
+    if (window_.is_empty()) return {};
+    TRY_VOID(window_.write(state_.disk(window_.waiting().front().header.disk)));
+    account(window_.waiting());
+    window_.clear();
     return {};
+}
+
+/// Only what was written is counted, so that no COMMIT is taken before.
+void TargetSession::account(std::span<const WriteWindow::Waiting> written) {
+    for (const auto& [header, hashes] : written) {
+        if (header.kind == FrameKind::data) state_.bytes_written += header.raw_length;
+        if (read_back_) read_back_->wrote(header, hashes);
+    }
+    const std::lock_guard lock(mutex_);
+    for (const WriteWindow::Waiting& one : written) account_.add(one.header);
+    changed_.notify_all();
 }
 
 }  // namespace drover::replicator

@@ -1,9 +1,9 @@
 /// One connection of a source: a control link, answered in order, and a bulk link whose frames are
 /// checked and written in place.
 ///
-///   bulk thread:    frame ─► check, unpack ─► write ─► account ─┐
-///   control thread: Commit{n frames} ─► wait ───────────────────┴► flush ─► checkpoint ─► Committed
-///   behind them:    read_back.h
+///   bulk thread:    frame ─► check, unpack ─► window ─► write ─► account ─┐
+///   control thread: Commit{n frames} ─► wait ─────────────────────────────┴► flush ─► checkpoint
+///   ─► Committed behind them:    read_back.h
 #pragma once
 
 #include "base/clock.h"
@@ -12,6 +12,7 @@
 #include "replicator/bulk_codec.h"
 #include "replicator/peer_message.h"
 #include "replicator/target_state.h"
+#include "replicator/write_window.h"
 #include "wire/link.h"
 
 #include <atomic>
@@ -54,7 +55,11 @@ class TargetSession {
     [[nodiscard]] Result<> say_working();
     void receive_bulk();
     [[nodiscard]] Result<> apply(ByteView bytes);
-    [[nodiscard]] Result<> write(const Frame& frame);
+    [[nodiscard]] Result<bool> write(const Frame& frame,
+                                     const std::shared_ptr<const ExtentHashes>& hashes);
+    /// Everything that waits there.
+    [[nodiscard]] Result<> write_window();
+    void account(std::span<const WriteWindow::Waiting> written);
     /// Tells the source why, and stops taking its data.
     void fail(const Error& error);
 
@@ -63,6 +68,7 @@ class TargetSession {
     const std::vector<std::uint64_t> sizes_bytes_;
     const BulkCodecs codecs_;    ///< that the source may use: it knows them, and so do we
     BulkDecompressor unpacker_;  ///< of the bulk thread
+    WriteWindow window_;         ///< of the bulk thread
     Clock& clock_;
     std::unique_ptr<wire::Link> control_;
     std::unique_ptr<ReadBack> read_back_;  ///< null: the source knows nothing of it

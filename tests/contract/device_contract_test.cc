@@ -269,7 +269,8 @@ TEST_CASE("device: a write of many that the file system cuts short is not called
     const rlimit low{9 * Blocks::block - 2048, before.rlim_max};
     const auto old_handler = ::signal(SIGXFSZ, SIG_IGN);
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &low) == 0);
-    const auto written = device->write_many(parts);
+    // The last of these is the one that is cut.
+    const auto written = device->write_many(std::span(parts).first(5));
     REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
     ::signal(SIGXFSZ, old_handler);
     REQUIRE_FALSE(written.has_value());
