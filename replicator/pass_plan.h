@@ -23,8 +23,9 @@ struct Extent {
 };
 
 constexpr std::uint64_t extent_bytes_max = 1U << 20;
-/// Taken at once: large enough to coalesce, small enough to react to a changed wish.
-constexpr std::uint64_t region_bytes_max = 4U << 20;
+/// Taken and read at once, while the one before it is sent: large enough to coalesce and to read at
+/// depth, small enough to react to a changed wish.
+constexpr std::uint64_t region_bytes_max = 2U << 20;
 /// A batch is committed before it could grow beyond this, if nobody wants it sooner.
 constexpr std::uint64_t batch_bytes_max = 64U << 20;
 

@@ -356,17 +356,30 @@ Result<> RedoJournal::write_record_in_place(const RecordPlace& place) {
     return write_in_place(record->head.entries, record->payload);
 }
 
+/// What ascends without overlapping goes to its disk at depth. A record may hold the same bytes
+/// twice: the later ones are written later.
 Result<> RedoJournal::write_in_place(std::span<const RecordEntry> entries, ByteView payload) {
+    std::vector<WritePart> parts;
+    std::size_t disk = 0;  // of the parts
+    const auto write_parts = [&] {
+        Result<> written = disks_[disk]->write_many(parts);
+        parts.clear();
+        return written;
+    };
     for (const RecordEntry& entry : entries) {
-        BlockDevice& disk = *disks_[entry.disk];
+        const bool follows =
+            !entry.zero && entry.disk == disk &&
+            (parts.empty() || entry.offset >= parts.back().offset + parts.back().data.size());
+        if (!follows) TRY_VOID(write_parts());
+        disk = entry.disk;
         if (entry.zero) {
-            TRY_VOID(disk.write_zeroes(entry.offset, entry.length));
+            TRY_VOID(disks_[disk]->write_zeroes(entry.offset, entry.length));
             continue;
         }
-        TRY_VOID(disk.write(entry.offset, payload.first(entry.length)));
+        parts.push_back({entry.offset, payload.first(entry.length)});
         payload = payload.subspan(entry.length);
     }
-    return {};
+    return write_parts();
 }
 
 Result<> RedoJournal::flush_disks() {

@@ -291,6 +291,7 @@ TEST_CASE("lanes: those that came do not wait for ever for one that does not") {
     std::atomic<int> ended = 0;
     TargetLanes lanes(3,
                       {[](unsigned, ByteView) -> Result<> { return {}; },
+                       [](unsigned) { return false; }, [](unsigned) -> Result<> { return {}; },
                        [&](const Error& error) {
                            const std::lock_guard lock(mutex);
                            failed = error.id();
