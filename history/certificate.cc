@@ -46,7 +46,8 @@ json::array ranges_json(const std::vector<ByteRange>& ranges) {
 
 json::value certificate_json(const Job& job) {
     const auto& source = job.preflight.at(static_cast<std::size_t>(Side::source));
-    if (job.proof.empty() || !source) return nullptr;
+    // After a rollback that kept the target's writes the proof is that of the way back.
+    if (job.proof.empty() || job.reverse_verified || !source) return nullptr;
     const bool before = !job.verifies_by_induction;
     const bool during = !job.hold_proof.empty();
     const bool wanted = job.spec.comparison != Comparison::never;

@@ -48,6 +48,7 @@ struct DeltaDrained {
   bytesReadBack @2 :UInt64;    # of all that was written to the target for this copy
   bytesDiffered @3 :UInt64;    # of those, and sent again
   bytesUnverified @4 :UInt64;  # not read back, because the target cannot
+  byInduction @5 :Bool;        # the proof by induction will do
 }
 
 struct ValidationWaived {

@@ -76,6 +76,7 @@ class Writer {
         to.setBytesReadBack(fact.bytes_read_back);
         to.setBytesDiffered(fact.bytes_differed);
         to.setBytesUnverified(fact.bytes_unverified);
+        to.setByInduction(fact.by_induction);
     }
 
     void operator()(const TargetVerified& fact) {

@@ -27,8 +27,8 @@ CutoverStarted read(schema::CutoverStarted::Reader in, Checks& checks) {
 }
 
 DeltaDrained read(schema::DeltaDrained::Reader in) {
-    return {in.getBatch(), in.getBytes(), in.getBytesReadBack(), in.getBytesDiffered(),
-            in.getBytesUnverified()};
+    return {in.getBatch(),         in.getBytes(),           in.getBytesReadBack(),
+            in.getBytesDiffered(), in.getBytesUnverified(), in.getByInduction()};
 }
 
 RollbackStarted read(schema::RollbackStarted::Reader in, Checks& checks) {

@@ -32,22 +32,6 @@ std::optional<Rejected> disconnected(const Job& job) {
     return std::nullopt;
 }
 
-std::optional<Rejected> owed_from_before(const Job& job) {
-    if (job.deactivate_pending) {
-        return reject(rejection::target_not_stopped,
-                      "agent " + job.spec.target_agent +
-                          " has not confirmed that its workload of the last run is down",
-                      "bring the agent back, so that it can answer");
-    }
-    if (job.release_pending) {
-        return reject(
-            rejection::release_pending,
-            "a fence of an earlier run is still to be released on agent " + job.spec.source_agent,
-            "wait for that agent's answer");
-    }
-    return std::nullopt;
-}
-
 std::optional<Rejected> lagging(const Job& job) {
     if (job.data_state == DataState::in_sync) return std::nullopt;
     return reject(rejection::cutover_lagging,
@@ -98,7 +82,13 @@ std::optional<Rejected> comparison_missing(const Job& job) {
                       "the comparison during the hold found ranges that differ",
                       std::string("roll back, or ") + waive);
     }
-    if (!wants_hold_comparison(job)) return std::nullopt;
+    if (!owes_hold_comparison(job)) return std::nullopt;
+    if (fence_is_void(job)) {
+        return reject(rejection::comparison_pending,
+                      "source and target were not compared, and cannot be any more: the source may "
+                      "have been written",
+                      std::string("roll back, or ") + waive);
+    }
     return reject(rejection::comparison_pending,
                   "source and target have not been compared yet; after a commit they cannot be",
                   std::string("wait for it, or ") + waive);
@@ -116,6 +106,22 @@ Accepted armed_time_came(const Asked& asked) {
 }
 
 }  // namespace
+
+std::optional<Rejected> owed_from_before(const Job& job) {
+    if (job.deactivate_pending) {
+        return reject(rejection::target_not_stopped,
+                      "agent " + job.spec.target_agent +
+                          " has not confirmed that its workload of the last run is down",
+                      "bring the agent back, so that it can answer");
+    }
+    if (job.release_pending) {
+        return reject(
+            rejection::release_pending,
+            "a fence of an earlier run is still to be released on agent " + job.spec.source_agent,
+            "wait for that agent's answer");
+    }
+    return std::nullopt;
+}
 
 Decision decide_on(const Arm& wish, const Asked& asked) {
     const Job& job = asked.job;

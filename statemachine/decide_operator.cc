@@ -55,6 +55,16 @@ std::optional<Rejected> breach_forbids(const Job& job) {
                   "roll back: the source's data is complete");
 }
 
+/// What a second attempt would find as it was found.
+std::optional<Rejected> retry_is_hopeless(const Job& job) {
+    const EffectKind step = job.parked->step;
+    const bool differs = step == EffectKind::compare && job.copy_differs;
+    const bool unknown = step == EffectKind::reverse_drain && !job.changes_known;
+    if (!differs && !unknown) return std::nullopt;
+    return reject(rejection::retry_hopeless, "another attempt would find the same",
+                  job.parked->error.next());
+}
+
 Rejected not_parked() {
     return reject(rejection::not_parked, "the job is not parked", "nothing has to be done");
 }
@@ -95,6 +105,7 @@ Decision decide_on(const TestStart&, const Asked& asked) {
     if (auto lacking = lacks_capability(job, Side::target, capability_test)) return *lacking;
     if (job.phase != Phase::syncing) return wrong_phase(asked, "a test starts from syncing");
     if (auto held = held_up(job)) return *held;
+    if (auto owed = owed_from_before(job)) return *owed;
     return Accepted{{TestStarted{asked.command.actor}}};
 }
 
@@ -119,6 +130,7 @@ Decision decide_on(const Retry&, const Asked& asked) {
     const Job& job = asked.job;
     if (!job.parked) return not_parked();
     if (auto breach = breach_forbids(job)) return *breach;
+    if (auto hopeless = retry_is_hopeless(job)) return *hopeless;
     return Accepted{
         {Unparked{asked.command.actor}, RetryStarted{asked.command.actor, job.attempt + 1}}};
 }

@@ -184,7 +184,14 @@ class ReportDecider {
 
     Accepted operator()(const GenerationGone& body) {
         if (!current()) return {};
-        return if_legal(GenerationLost{body.disk, body.cause});
+        Accepted accepted = if_legal(GenerationLost{body.disk, body.cause});
+        if (accepted.events.empty()) return accepted;
+        // What a Verify says that was asked before is about another copy.
+        if (job_.phase == Phase::verifying)
+            accepted.events.push_back(RetryStarted{"system", job_.attempt + 1});
+        if (goes_back())
+            accepted.events.push_back(Parked{EffectKind::reverse_drain, changes_unknown()});
+        return accepted;
     }
 
     // ---- ownership ----
@@ -223,9 +230,13 @@ class ReportDecider {
         if (!owed || effect_.seq < job_.deactivate_cause.seq) return {};
         Accepted accepted{{TargetDeactivated{body.was_active, body.bytes_written,
                                              body.changes_known, body.changed_bytes}}};
-        const bool keeps = job_.phase == Phase::rolling_back &&
-                           job_.rollback->mode == RollbackMode::keep && !job_.reverse_verified;
-        if (keeps && body.changes_known) accepted.events.push_back(TargetFenced{});
+        const bool on_the_way = is_one_of(
+            job_.phase, {Phase::rolling_back, Phase::reverse_draining, Phase::reverse_verifying});
+        const bool keeps =
+            on_the_way && job_.rollback->mode == RollbackMode::keep && !job_.reverse_verified;
+        // In a reverse phase already: this undid an activation that became known late.
+        const bool begins = keeps && job_.phase == Phase::rolling_back;
+        if (begins && body.changes_known) accepted.events.push_back(TargetFenced{});
         if (keeps && !body.changes_known) {
             accepted.events.push_back(Parked{EffectKind::reverse_drain, changes_unknown()});
         }
@@ -269,7 +280,7 @@ class ReportDecider {
     Accepted operator()(const DrainDone& body) {
         if (!current()) return {};
         return {{DeltaDrained{body.batch, body.bytes, body.bytes_read_back, body.bytes_differed,
-                              body.bytes_unverified}}};
+                              body.bytes_unverified, may_release_by_induction(job_, body)}}};
     }
 
     Accepted operator()(const VerifyDone& body) {
@@ -349,6 +360,10 @@ class ReportDecider {
   private:
     [[nodiscard]] bool current() const { return is_current(job_, effect_); }
 
+    [[nodiscard]] bool goes_back() const {
+        return is_one_of(job_.phase, {Phase::reverse_draining, Phase::reverse_verifying});
+    }
+
     [[nodiscard]] bool from_source() const { return effect_.side == Side::source; }
 
     [[nodiscard]] bool of_run() const {
@@ -361,7 +376,8 @@ class ReportDecider {
     }
 
     void park_in_cutover(Accepted& accepted, Error error) const {
-        if (accepted.events.empty() || !is_in_cutover(job_.phase)) return;
+        const bool can_stop = is_in_cutover(job_.phase) || goes_back();
+        if (accepted.events.empty() || !can_stop) return;
         if (DROVER_MUTANT("breach_ignored")) return;
         accepted.events.push_back(Parked{EffectKind::hold_fence, std::move(error)});
     }

@@ -45,6 +45,12 @@ Decision decide_on(const Rollback& wish, const Asked& asked) {
         return reject(rejection::nothing_to_keep, "the target was never activated",
                       "use mode discard: nothing is lost");
     }
+    if (wish.mode == RollbackMode::keep && fence_is_void(job)) {
+        return reject(rejection::fence_breached,
+                      "the source may have been written since its fence stood: what the target's "
+                      "users wrote cannot be added to that",
+                      "roll back in mode discard, or leave the target in service");
+    }
     const bool loses_writes = wish.mode == RollbackMode::discard && job.activate_derived;
     const bool is_asked = !DROVER_MUTANT("loss_not_asked");
     if (loses_writes && wish.acknowledged_loss.empty() && is_asked) return not_acknowledged(asked);
@@ -90,7 +96,8 @@ Decision decide_on(const ConfirmTargetStopped& wish, const Asked& asked) {
 Decision decide_on(const AbandonReverse& wish, const Asked& asked) {
     const Job& job = asked.job;
     const bool keeps =
-        job.rollback && job.rollback->mode == RollbackMode::keep && !job.reverse_verified &&
+        job.rollback && job.rollback->mode == RollbackMode::keep &&
+        (!job.reverse_verified || (job.parked && job.parked->step == EffectKind::release)) &&
         is_one_of(job.phase,
                   {Phase::rolling_back, Phase::reverse_draining, Phase::reverse_verifying});
     if (!keeps) return wrong_phase(asked, "no rollback that keeps the target's writes is running");

@@ -65,6 +65,9 @@ struct Asked {
 [[nodiscard]] Decision decide_on(const Commit& wish, const Asked& asked);
 [[nodiscard]] Decision decide_on(const TimerElapsed& wish, const Asked& asked);
 
+/// The refusal while something of an earlier run is still to be undone; nullopt if nothing is.
+[[nodiscard]] std::optional<Rejected> owed_from_before(const Job& job);
+
 // ---- decide_rollback.cc ----
 [[nodiscard]] Decision decide_on(const Rollback& wish, const Asked& asked);
 [[nodiscard]] Decision decide_on(const Resync& wish, const Asked& asked);

@@ -39,18 +39,22 @@ Comparison policy_of(const Job& job) {
 
 }  // namespace
 
-bool may_release_by_induction(const Job& job, const DeltaDrained& drained) {
-    const bool is_sound = drained.bytes_unverified == 0 && job.repairs == 0 &&
+// What was read back wrong was sent again and read back right; a walker's alarm is for people.
+// Neither speaks against the proof.
+bool may_release_by_induction(const Job& job, const DrainDone& drained) {
+    const bool is_sound = drained.bytes_unverified == 0 && !job.copy_suspect &&
                           job.generation_lost.empty() && both_can(job, capability_induction);
     return is_sound && policy_of(job) != Comparison::before_release;
 }
 
-bool wants_hold_comparison(const Job& job) {
+bool owes_hold_comparison(const Job& job) {
     const bool is_due = job.phase == Phase::holding && job.verifies_by_induction &&
                         policy_of(job) == Comparison::during_hold;
-    const bool is_over =
-        !job.hold_proof.empty() || job.copy_differs || job.comparison_waived || fence_is_void(job);
-    return is_due && !is_over;
+    return is_due && job.hold_proof.empty() && !job.comparison_waived;
+}
+
+bool wants_hold_comparison(const Job& job) {
+    return owes_hold_comparison(job) && !job.copy_differs && !fence_is_void(job);
 }
 
 }  // namespace drover::statemachine

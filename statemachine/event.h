@@ -93,6 +93,7 @@ struct DeltaDrained {
     std::uint64_t bytes_read_back = 0;   ///< from the target's disks, of all that was written there
     std::uint64_t bytes_differed = 0;    ///< of those, and sent again
     std::uint64_t bytes_unverified = 0;  ///< not read back, because the target cannot
+    bool by_induction = false;  ///< the proof by induction will do: plan, agents and figures allow it
     bool operator==(const DeltaDrained&) const = default;
 };
 

@@ -11,7 +11,6 @@ namespace drover::statemachine {
 namespace {
 
 constexpr WallMicros second_micros = 1'000'000;
-constexpr WallMicros ticket_life_micros = 30LL * 86400 * second_micros;
 
 template <class Pair>
 auto& at(Pair& pair, Side side) {
@@ -95,7 +94,8 @@ class Applier {
         // An activated target has voided its generation: everything is compared again.
         set_data_state(job_.activate_derived ? DataState::rescanning : DataState::catching_up);
         job_.run = fact.run;
-        job_.overwrite_acknowledged = !fact.acknowledged_loss.empty();
+        // What the source has taken over is no loss.
+        job_.overwrite_acknowledged = !fact.acknowledged_loss.empty() || job_.reverse_verified;
         job_.armed.reset();
         job_.outage_deadline_micros = 0;
         job_.hold_deadline_micros = 0;
@@ -141,17 +141,17 @@ class Applier {
         if (job_.armed) job_.armed->at_micros = 0;
     }
 
-    void operator()(const DeltaDrained& fact) {
-        job_.verifies_by_induction = may_release_by_induction(job_, fact);
-    }
+    void operator()(const DeltaDrained& fact) { job_.verifies_by_induction = fact.by_induction; }
 
     void operator()(const MismatchFound& fact) {
         job_.repair = fact.ranges;
         job_.repairs += 1;
+        job_.copy_suspect = true;
     }
 
     void operator()(const TargetVerified& fact) {
         job_.proof = fact.disks;
+        if (!job_.verifies_by_induction) job_.copy_suspect = false;
         job_.overwrite_acknowledged = false;  // used up: both sides are equal again
     }
 
@@ -243,6 +243,12 @@ class Applier {
         DROVER_ASSERT(job_.rollback.has_value());
         job_.rollback->mode = RollbackMode::discard;
         job_.rollback->acknowledged_loss = fact.acknowledged_loss;
+        if (job_.reverse_verified) {
+            // A Release that could not keep them was asked for already: this one has another name.
+            job_.reverse_verified = false;
+            job_.target_took_writes = true;
+            job_.phase_cause = cause_;
+        }
         job_.parked.reset();
     }
 
@@ -258,7 +264,8 @@ class Applier {
     // ---- the end ----
 
     void operator()(const Cancelled&) {
-        end_test();
+        // The overlay comes down before anything else is done to the target's disks.
+        if (from_ == Phase::testing) job_.test_reverting = true;
         set_data_state(DataState::idle);
         go_on();
     }
@@ -350,6 +357,7 @@ class Applier {
         job_.deactivate_pending = false;
         job_.deletion_wanted = false;
         job_.cleaned_up = {};
+        end_test();
         job_.phase_cause = cause_;
         set_data_state(DataState::idle);
         go_on();

@@ -174,6 +174,7 @@ void fields(V& visit, const DeltaDrained& v) {
     if (v.bytes_read_back != 0) visit("bytes_read_back", v.bytes_read_back);
     if (v.bytes_differed != 0) visit("bytes_differed", v.bytes_differed);
     if (v.bytes_unverified != 0) visit("bytes_unverified", v.bytes_unverified);
+    if (v.by_induction) visit("by_induction", v.by_induction);
 }
 
 template <class V>
@@ -467,6 +468,8 @@ void fields(V& visit, const Job& v) {
     if (v.test) visit("test", v.test);
     if (v.test_reverting) visit("test_reverting", v.test_reverting);
     if (v.verifies_by_induction) visit("verifies_by_induction", v.verifies_by_induction);
+    // Beside repairs it says nothing new.
+    if (v.copy_suspect && v.repairs == 0) visit("copy_suspect", v.copy_suspect);
     if (!v.hold_proof.empty()) visit("hold_proof", v.hold_proof);
     if (!v.hold_written.empty()) visit("hold_written", v.hold_written);
     if (v.copy_differs) visit("copy_differs", v.copy_differs);

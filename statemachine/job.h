@@ -141,6 +141,8 @@ struct Job {
     /// The present Verify confirms the proof by induction alone. Part of the effect's content, so
     /// it changes only with a new cause.
     bool verifies_by_induction = false;
+    /// A comparison found a difference, and none has shown since that it is gone.
+    bool copy_suspect = false;
     std::vector<DiskProof> hold_proof;    ///< of the comparison during the hold, once it is done
     std::vector<ByteRange> hold_written;  ///< what that comparison left out
     bool copy_differs = false;            ///< that comparison found a difference

@@ -70,6 +70,11 @@ ReplicateWork replicate_work(const Job& job, Side side, ReplicateMode mode) {
         work.peer = target->endpoint;
     }
     work.mode = mode;
+    // A hold may begin when the ticket of the copy is nearly over.
+    if (mode == ReplicateMode::compare) {
+        work.ticket.not_after_micros = std::max(work.ticket.not_after_micros,
+                                                job.phase_cause.wall_micros + ticket_life_micros);
+    }
     work.limits = job.limits;
     work.backlog_bytes_max = job.spec.backlog_bytes_max;
     work.overwrite_acknowledged = job.overwrite_acknowledged;
@@ -88,6 +93,8 @@ ReplicateWork reverse_work(const Job& job, Side side, bool held) {
     ReplicateWork work = replicate_work(job, Side::source, ReplicateMode::connected);
     if (held) work.mode = ReplicateMode::track_only;
     work.ticket.serial = job.deactivate_cause.seq;
+    work.ticket.not_after_micros = std::max(work.ticket.not_after_micros,
+                                            job.deactivate_cause.wall_micros + ticket_life_micros);
     std::swap(work.ticket.source_agent, work.ticket.target_agent);
     for (DiskPair& disk : work.ticket.disks) std::swap(disk.source, disk.target);
     work.peer = side == Side::target ? preflight_of(job, Side::source)->endpoint : Endpoint{};
@@ -169,14 +176,15 @@ bool wants_hold_fence(const Job& job) {
 
 bool wants_deletion(const Job& job) {
     return (job.phase == Phase::rolled_back || job.phase == Phase::cancelled) &&
-           job.deletion_wanted && !job.data_deleted && !job.deactivate_pending;
+           job.deletion_wanted && !job.data_deleted && !job.deactivate_pending &&
+           !job.test_reverting;
 }
 
 /// A side forgets the job only when nothing else is owed there.
 bool wants_cleanup(const Job& job, Side side) {
     if (!is_final(job.phase) || job.cleaned_up.at(static_cast<std::size_t>(side))) return false;
     if (side == Side::source) return !job.release_pending;
-    return !job.deactivate_pending && !wants_deletion(job);
+    return !job.deactivate_pending && !job.test_reverting && !wants_deletion(job);
 }
 
 class Collector {
@@ -256,10 +264,10 @@ class Collector {
         if (wants_hold_comparison(job_)) {
             add(cause, Side::source, EffectKind::compare, CompareWork{*job_.token});
         }
-        if (job_.phase == Phase::reverse_draining) {
+        if (job_.phase == Phase::reverse_draining && may_go_back(job_)) {
             add(cause, Side::target, EffectKind::reverse_drain, ReverseDrainWork{*job_.token});
         }
-        if (job_.phase == Phase::reverse_verifying) {
+        if (job_.phase == Phase::reverse_verifying && may_go_back(job_)) {
             add(cause, Side::target, EffectKind::reverse_verify, ReverseVerifyWork{*job_.token});
         }
         if (job_.phase == Phase::activating) activate(cause);
@@ -287,7 +295,7 @@ class Collector {
                 DeactivateWork{*job_.token, hook_of(job_, HookStep::pre_deactivate),
                                keeps_changes()});
         }
-        if (job_.phase == Phase::testing && job_.test_reverting) {
+        if (job_.test_reverting) {
             add(job_.phase_cause, Side::target, EffectKind::revert_test,
                 RevertTestWork{hook_of(job_, HookStep::test_stop)});
         }
@@ -356,6 +364,10 @@ bool has_capability(const Job& job, Side side, std::string_view capability) {
     const auto& half = preflight_of(job, side);
     return half && std::find(half->capabilities.begin(), half->capabilities.end(), capability) !=
                        half->capabilities.end();
+}
+
+bool may_go_back(const Job& job) {
+    return target_is_out(job) && job.changes_known && !fence_is_void(job);
 }
 
 std::optional<Wake> next_wake(const Job& job) {

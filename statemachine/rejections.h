@@ -17,6 +17,7 @@ constexpr std::string_view job_reconciling = "job_reconciling";
 constexpr std::string_view not_reconciling = "not_reconciling";
 constexpr std::string_view resolve_contradicts = "resolve_contradicts";
 constexpr std::string_view job_resolved = "job_resolved";
+constexpr std::string_view retry_hopeless = "retry_hopeless";
 constexpr std::string_view nothing_to_do = "nothing_to_do";  ///< only in allowed_actions
 
 // What the wish says.

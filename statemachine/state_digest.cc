@@ -123,10 +123,6 @@ class BytesV1 {
     Bytes out_;
 };
 
-}  // namespace
-
-namespace {
-
 void put_v1(BytesV1& out, const Job& job) {
     out.all(job.id, job.spec, job.phase, job.exists, job.version, job.paused, job.pause_reason,
             job.parked, job.quarantined, job.limits, job.preflight, job.plan_hash, job.findings,
@@ -159,7 +155,8 @@ void put_v2(BytesV1& out, const Job& job) {
         out.all(job.test->point, job.test->point_kind, job.test->taken_micros, job.test->overlay,
                 job.test->disks);
     }
-    out.all(job.test_reverting, job.verifies_by_induction, job.hold_proof, job.hold_written);
+    out.all(job.test_reverting, job.verifies_by_induction, job.copy_suspect, job.hold_proof,
+            job.hold_written);
     put_parts_of_proofs(out, job.hold_proof);
     out.all(job.copy_differs, job.comparison_waived, job.changes_known, job.target_changed_bytes);
 }
@@ -172,7 +169,7 @@ void put_v2(BytesV1& out, const Job& job) {
                                   m29, m30, m31, m32, m33, m34, m35, m36, m37, m38, m39, m40, m41,
                                   m42, m43, m44, m45, m46, m47, m48, m49, m50, m51, m52, m53, m54,
                                   m55, m56, m57, m58, m59, m60, m61, m62, m63, m64, m65, m66, m67,
-                                  m68, m69, m70, m71, m72] = job;
+                                  m68, m69, m70, m71, m72, m73] = job;
 }
 
 }  // namespace

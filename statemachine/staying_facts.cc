@@ -97,6 +97,8 @@ constexpr PhaseSet staying(EventKind event) {
         case EventKind::fence_broken:
             return cutover | going_back | bit(Phase::committed);
 
+        case EventKind::test_reverted:
+            return bit(Phase::cancelled);  // of a job that was cancelled while its test ran
         case EventKind::test_ready:
         case EventKind::test_revert_started:
             return bit(Phase::testing);
@@ -115,7 +117,6 @@ constexpr PhaseSet staying(EventKind event) {
         case EventKind::mirror_started:
         case EventKind::mirror_completed:
         case EventKind::test_started:
-        case EventKind::test_reverted:
         case EventKind::disarmed:
         case EventKind::cutover_started:
         case EventKind::fence_refused:

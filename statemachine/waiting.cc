@@ -28,8 +28,10 @@ std::string operator_task(const Job& job) {
         case Phase::rolling_back:
             if (!target_is_out(job))
                 return "if the target cannot answer: stop it, then confirm that";
-            // Only a Deactivate whose change map is whole leads on by itself.
-            return wants_release(job) ? "" : "abandon the target's writes: they are not all known";
+            if (wants_release(job)) return "";
+            return job.target_deactivated
+                       ? "abandon the target's writes: they are not all known"
+                       : "bring the target's agent back, or abandon the target's writes";
         case Phase::reverse_draining:
         case Phase::reverse_verifying:
             return "if it cannot finish: abandon the target's writes";

@@ -52,12 +52,21 @@ constexpr std::string_view capability_hold = "compare.hold";
     return job.preflight.at(static_cast<std::size_t>(side));
 }
 
-/// Verify need not compare the whole disks: the plan says so, and nothing speaks against it. Asked
-/// as DeltaDrained is applied.
-[[nodiscard]] bool may_release_by_induction(const Job& job, const DeltaDrained& drained);
+/// Verify need not compare the whole disks: the plan says so, and nothing speaks against it.
+[[nodiscard]] bool may_release_by_induction(const Job& job, const DrainDone& drained);
 
-/// Holding, and the comparison that the plan asks for is still to be made.
+/// Released by induction, and the plan asks for a comparison during the hold that has neither been
+/// made nor waived.
+[[nodiscard]] bool owes_hold_comparison(const Job& job);
+/// That, and it can be made: nothing differed yet, and the fenced source is what it was.
 [[nodiscard]] bool wants_hold_comparison(const Job& job);
+
+/// The way back with the target's writes may go on: the target is down, all that its users wrote
+/// is known, and the source is as it was fenced.
+[[nodiscard]] bool may_go_back(const Job& job);
+
+/// Of a ticket, from what a person did last.
+constexpr WallMicros ticket_life_micros = 30LL * 86400 * 1'000'000;
 
 /// The source may have written after its fence stood: the target must not be let in.
 [[nodiscard]] inline bool fence_is_void(const Job& job) {

@@ -42,6 +42,10 @@ bool compares_whole(const Scenario& scenario) {
     return std::get<VerifyWork>(scenario.newest(EffectKind::verify, Side::source).work).compare;
 }
 
+Scenario& drain(Scenario& scenario, const DrainDone& done = {5, 512}) {
+    return scenario.when_reported(EffectKind::drain, Side::source, done);
+}
+
 VerifyDone by_induction() {
     return {{DiskProof{}, DiskProof{}}, {}};
 }
@@ -56,6 +60,22 @@ Scenario holding_with(Comparison comparison) {
     return scenario;
 }
 
+/// The target is fenced, and what its users wrote is known.
+Scenario going_back() {
+    Scenario scenario = holding_with(Comparison::never);
+    scenario.when(Rollback{RollbackMode::keep, ""})
+        .when_reported(EffectKind::deactivate, Side::target, DeactivateDone{true, 9, true, 4096})
+        .in(Phase::reverse_draining);
+    return scenario;
+}
+
+Scenario gone_back() {
+    Scenario scenario = going_back();
+    scenario.when_reported(EffectKind::reverse_drain, Side::target, ReverseDrainDone{1, 4096})
+        .in(Phase::reverse_verifying);
+    return scenario;
+}
+
 CompareDone compared(std::uint64_t written) {
     const DiskProof proof{bytes_of<Hash>(4), bytes_of<Hash>(4), disk_bytes - written, 0, written};
     return {{proof, proof}, {}, {{0, 0, written}}};
@@ -65,7 +85,7 @@ CompareDone compared(std::uint64_t written) {
 
 TEST_CASE("equality: the plan says when whole disks are compared, small ones before the release") {
     const auto whole = [](Scenario scenario) {
-        scenario.given({DeltaDrained{5, 512}});
+        drain(scenario);
         return compares_whole(scenario);
     };
     CHECK(whole(fenced_with(Comparison::before_release)));
@@ -77,7 +97,7 @@ TEST_CASE("equality: the plan says when whole disks are compared, small ones bef
 
 TEST_CASE("equality: what agents cannot do during the hold is done before the release") {
     const auto whole = [](Scenario scenario) {
-        scenario.given({DeltaDrained{5, 512}});
+        drain(scenario);
         return compares_whole(scenario);
     };
     CHECK(whole(fenced_with(Comparison::during_hold, "compare.hold")));
@@ -88,17 +108,18 @@ TEST_CASE("equality: what agents cannot do during the hold is done before the re
 
 TEST_CASE("equality: a proof by induction with a hole is none") {
     Scenario unread = fenced_with(Comparison::never);
-    unread.given({DeltaDrained{5, 512, 100, 0, 4096}});
+    drain(unread, {5, 512, 100, 0, 4096});
     CHECK(compares_whole(unread));
 
     Scenario doubtful = fenced_with(Comparison::never);
-    doubtful.given({GenerationLost{0, "taken back by hand"}, DeltaDrained{5, 512}});
+    doubtful.given({GenerationLost{0, "taken back by hand"}});
+    drain(doubtful);
     CHECK(compares_whole(doubtful));
 }
 
 TEST_CASE("equality: what failed once is compared as a whole, under a new name") {
     Scenario scenario = fenced_with(Comparison::never);
-    scenario.given({DeltaDrained{5, 512}});
+    drain(scenario);
     const EffectId first = scenario.newest(EffectKind::verify, Side::source).id;
     scenario
         .when_reported(EffectKind::verify, Side::source,
@@ -108,14 +129,41 @@ TEST_CASE("equality: what failed once is compared as a whole, under a new name")
     CHECK(scenario.newest(EffectKind::verify, Side::source).id != first);
 }
 
+TEST_CASE("equality: what a comparison found is not forgotten by the next run") {
+    Scenario scenario = fenced_with(Comparison::never);
+    scenario.given({DeltaDrained{5, 512}, MismatchFound{{{0, 0, 4096}}}})
+        .when(Rollback{})
+        .when_reported(EffectKind::release, Side::source, ReleaseDone{start_micros})
+        .when(Resync{""});
+    scenario.given({DataStateChanged{DataState::in_sync, bytes_of(8), 0}}).when(Cutover{});
+    scenario.given({SourceFenced{proof_for(scenario.job())}});
+    drain(scenario);
+    CHECK(compares_whole(scenario));
+    scenario.when_reported(EffectKind::verify, Side::source, equal_disks()).in(Phase::activating);
+    CHECK_FALSE(scenario.job().copy_suspect);
+}
+
+TEST_CASE("equality: what Verify says is of the copy that it was asked about") {
+    Scenario scenario = fenced_with(Comparison::never);
+    drain(scenario);
+    const EffectId asked = scenario.newest(EffectKind::verify, Side::source).id;
+    scenario
+        .when_reported(EffectKind::replicate, Side::target, GenerationGone{0, "taken back by hand"})
+        .then_kinds({EventKind::generation_lost, EventKind::retry_started})
+        .when_reported(asked, by_induction())
+        .then_nothing()
+        .in(Phase::verifying);
+    CHECK(compares_whole(scenario));
+}
+
 TEST_CASE("equality: no figures are a proof only where induction was asked for") {
     Scenario asked = fenced_with(Comparison::never);
-    asked.given({DeltaDrained{5, 512}})
+    drain(asked)
         .when_reported(EffectKind::verify, Side::source, by_induction())
         .in(Phase::activating);
 
     Scenario other = fenced_with(Comparison::before_release);
-    other.given({DeltaDrained{5, 512}})
+    drain(other)
         .when_reported(EffectKind::verify, Side::source, by_induction())
         .in(Phase::draining);  // nothing is proved: all of it is sent again
 }
@@ -181,6 +229,19 @@ TEST_CASE("hold: a difference parks the job, and only a reason commits it") {
     back.when(Rollback{RollbackMode::discard, "all of it"}).in(Phase::rolling_back);
 }
 
+TEST_CASE("hold: once the fence is void a commit needs a waiver, and writes cannot be kept") {
+    Scenario scenario = holding_with(Comparison::during_hold);
+    scenario.when_reported(EffectKind::hold_fence, Side::source, FenceBreach{3})
+        .does_not_want(EffectKind::compare)
+        .when(Unpark{})
+        .when(Commit{"web-01"})
+        .rejects("comparison_pending")
+        .when(Rollback{RollbackMode::keep, ""})
+        .rejects("fence_breached")
+        .when(Commit{"web-01", true}, "a scratch disk")
+        .in(Phase::committed);
+}
+
 TEST_CASE("hold: what a comparison leaves out without saying so is a difference") {
     Scenario scenario = holding_with(Comparison::during_hold);
     CompareDone holes = compared(4096);
@@ -229,7 +290,7 @@ TEST_CASE("test: one that cannot start is reverted too, and a pause does not kee
 }
 
 TEST_CASE("keep: the way back has a ticket of its own, with the sides exchanged") {
-    Scenario scenario = at(Phase::reverse_draining);
+    Scenario scenario = going_back();
     const auto& back =
         std::get<ReplicateWork>(scenario.newest(EffectKind::replicate, Side::target).work);
     const auto& there =
@@ -252,8 +313,55 @@ TEST_CASE("keep: the way back has a ticket of its own, with the sides exchanged"
     CHECK(release.keep_reverse);
 }
 
+TEST_CASE("test: cancelled, it is reverted before anything else is done to the disks") {
+    Scenario scenario = at(Phase::testing);
+    scenario.when(Cancel{})
+        .in(Phase::cancelled)
+        .when(DeleteData{"web-01"})
+        .wants(EffectKind::revert_test, Side::target)
+        .does_not_want(EffectKind::delete_data)
+        .does_not_want(EffectKind::cleanup, Side::target)
+        .when_reported(EffectKind::revert_test, Side::target, RevertTestDone{})
+        .does_not_want(EffectKind::revert_test)
+        .wants(EffectKind::delete_data, Side::target);
+}
+
+TEST_CASE("keep: a fence that breaks on the way back stops it") {
+    Scenario scenario = going_back();
+    const EffectId drain_id = scenario.newest(EffectKind::reverse_drain, Side::target).id;
+    scenario.when_reported(EffectKind::hold_fence, Side::source, FenceBreach{1})
+        .then_kinds({EventKind::fence_breached, EventKind::parked})
+        .when(Unpark{})
+        .does_not_want(EffectKind::reverse_drain)
+        .when_reported(drain_id, ReverseDrainDone{1, 4096})
+        .then_nothing()
+        .when(AbandonReverse{"all"})
+        .wants(EffectKind::release, Side::source);
+}
+
+TEST_CASE(
+    "keep: what was kept is no loss for the next sync, and a refused release can be given up") {
+    Scenario scenario = gone_back();
+    scenario.given({ReverseVerified{{DiskProof{}, DiskProof{}}}});
+    Scenario refused = scenario;
+    scenario.when_reported(EffectKind::release, Side::source, ReleaseDone{start_micros})
+        .when(Resync{""})
+        .in(Phase::syncing);
+    const auto& copy =
+        std::get<ReplicateWork>(scenario.newest(EffectKind::replicate, Side::target).work);
+    CHECK(copy.overwrite_acknowledged);
+
+    const EffectId first = refused.newest(EffectKind::release, Side::source).id;
+    refused
+        .when_reported(EffectKind::release, Side::source,
+                       StepFailed{Error(Errc::conflict, "reverse_not_done", "why", "all", "x")})
+        .when(AbandonReverse{"all"})
+        .wants(EffectKind::release, Side::source);
+    CHECK(refused.newest(EffectKind::release, Side::source).id != first);
+}
+
 TEST_CASE("keep: given up, the source is released as it was fenced") {
-    Scenario scenario = at(Phase::reverse_verifying);
+    Scenario scenario = gone_back();
     scenario.when(AbandonReverse{"all"});
     const auto& release =
         std::get<ReleaseWork>(scenario.newest(EffectKind::release, Side::source).work);

@@ -15,9 +15,9 @@ constexpr const char* digest_of_nothing =
 constexpr const char* digest_of_all =
     "10fe1985c1022f877dcb5beacebe9754fdc775d5f038720972259d05eb97b0d4";
 constexpr const char* digest_of_nothing_2 =
-    "a9a696f9a7c67bc28c8162dab151c0771e0a98f4f0287d51e4d5aa4337207c77";
+    "861f7d0ca00fb5aacc3a337bc908255b94b2447ed4c53308d0e671ba5fbcbad1";
 constexpr const char* digest_of_all_2 =
-    "1d52257d53ac76646dad962d7182b0526c20ca707ec10827964ad8923435284b";
+    "3aece70ecaa280e7d5a83ab3f849d3726fa3b27fdf88bf2ef1c8e38f7e295624";
 
 /// A state with no optional left empty, so that the form of every field is under the digest.
 Job full_job() {
@@ -47,6 +47,7 @@ Job fuller_job() {
     job.verifies_by_induction = true;
     job.hold_proof = {{bytes_of<Hash>(4), bytes_of<Hash>(4), 6, 5, 4}};
     job.hold_written = {{0, 1, 2}};
+    job.copy_suspect = true;
     job.copy_differs = true;
     job.comparison_waived = true;
     job.changes_known = true;

@@ -30,7 +30,7 @@ constexpr Row expected[] = {
     {EventKind::mirror_started, "..M................"},
     {EventKind::mirror_completed, "...S..............."},
     {EventKind::test_started, "....T.............."},
-    {EventKind::test_reverted, ".....S............."},
+    {EventKind::test_reverted, ".....S............="},
     {EventKind::cutover_armed, "....A.=............"},
     {EventKind::disarmed, "......S............"},
     {EventKind::cutover_started, "......F............"},
