@@ -103,6 +103,11 @@ void TargetSession::abort() {
     changed_.notify_all();
 }
 
+bool TargetSession::is_aborted() {
+    const std::lock_guard lock(mutex_);
+    return aborted_;
+}
+
 void TargetSession::wait_ended() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return ended_; });
@@ -110,13 +115,14 @@ void TargetSession::wait_ended() {
 
 void TargetSession::fail(const Error& error) {
     {
-        // What other lanes find wrong follows from the first.
-        const std::lock_guard lock(mutex_);
-        if (aborted_ || std::exchange(refused_, true)) return;
+        // What other lanes find wrong follows from the first: it is told before they end anything.
+        const std::lock_guard lock(send_mutex_);
+        if (is_aborted() || std::exchange(refused_, true)) return;
+        log::warn("replicator", "target session ends: " + error.text());
+        // The reason first: an aborted link delivers nothing. If the source is gone, nobody misses
+        // it.
+        (void)control_->send(encode(TargetMessage(PeerRefused{error})));
     }
-    log::warn("replicator", "target session ends: " + error.text());
-    // The reason first: an aborted link delivers nothing. If the source is gone, nobody misses it.
-    (void)send(PeerRefused{error});
     lose_lanes();
     lanes_.abort();
 }
@@ -136,10 +142,7 @@ Result<> TargetSession::send(const TargetMessage& message) {
 }
 
 Result<> TargetSession::say_working() {
-    {
-        const std::lock_guard lock(mutex_);
-        if (aborted_) return session_ended("the session was ended");
-    }
+    if (is_aborted()) return session_ended("the session was ended");
     if (clock_.steady_ms() - spoke_ms_ < working_every_ms) return {};
     return send(Working{});
 }

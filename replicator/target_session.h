@@ -71,6 +71,7 @@ class TargetSession {
     /// Tells the source why, and stops taking its data.
     void fail(const Error& error);
     void lose_lanes();
+    [[nodiscard]] bool is_aborted();
 
     struct Intake {
         BulkDecompressor unpacker;
@@ -87,13 +88,13 @@ class TargetSession {
     std::unique_ptr<ReadBack> read_back_;  ///< null: the source knows nothing of it
     std::atomic<SteadyMillis> spoke_ms_ = 0;
 
-    Mutex send_mutex_;  ///< one sender at a time on the control link
+    Mutex send_mutex_;      ///< one sender at a time on the control link
+    bool refused_ = false;  ///< and the source was told why; guarded by send_mutex_
 
     Mutex mutex_;
     Condition changed_;
     BatchAccount account_;
-    bool refused_ = false;  ///< and the source is being told why
-    bool failed_ = false;   ///< no frame is taken any more
+    bool failed_ = false;  ///< no frame is taken any more
     bool aborted_ = false;
     bool ended_ = false;
 
