@@ -1,6 +1,7 @@
 #include "replicator/redo_journal.h"
 
 #include "base/assert.h"
+#include "base/mutation.h"
 #include "replicator/device_range.h"
 
 #include <algorithm>
@@ -261,7 +262,7 @@ Result<> RedoJournal::commit_now(const BatchMark& mark) {
     head.records = batch.records.size();
     head.mark = mark;
     TRY_VOID(store_.write(header_, JournalRing::redo, redo_head_, encode_record_head(head)));
-    TRY_VOID(store_.flush());
+    if (!DROVER_MUTANT("journal_not_flushed")) TRY_VOID(store_.flush());
     batch.records.push_back({redo_head_, journal_block_bytes});
     redo_head_ += journal_block_bytes;
     durable_ = redo_head_;
@@ -274,7 +275,7 @@ Result<> RedoJournal::go_direct() {
     header_.mode = JournalMode::direct;
     header_.applied.is_point = false;
     header_.undos.clear();
-    TRY_VOID(store_.store(header_));
+    if (!DROVER_MUTANT("direct_mode_unsaid")) TRY_VOID(store_.store(header_));
     for (const Batch& batch : batches_) {
         for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));
         last_in_place_ = batch.number;
@@ -334,7 +335,7 @@ Result<bool> RedoJournal::apply_oldest() {
     const Batch& batch = batches_.front();
     TRY(auto undo, make_undo(batch));
     for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));
-    TRY_VOID(flush_disks());
+    if (!DROVER_MUTANT("applied_not_flushed")) TRY_VOID(flush_disks());
     note_undo(std::move(undo));
     if (keeps_first_) {
         undone_.insert(undone_.end(), batch.touched.begin(), batch.touched.end());

@@ -2,6 +2,7 @@
 
 #include "agent/preflight.h"
 #include "agent/session_steps.h"
+#include "replicator/peer_codec.h"
 
 #include <algorithm>
 #include <array>
@@ -15,6 +16,7 @@ constexpr Micros restart_after_failure = 2 * second;
 constexpr std::size_t session_parcel_bytes = 512;
 /// A job has 1 to so many bulk connections, by its id.
 constexpr unsigned streams_max = 3;
+constexpr std::uint32_t points_max = 3;
 
 class SimulatedReplicas final : public agent::ReplicaFactory {
   public:
@@ -39,6 +41,11 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
 
     Result<std::unique_ptr<replicator::TargetReplica>> open_target(
         replicator::TargetConfig config) override {
+        if (config.journal) {
+            config.journal->redo_bytes = options_.journal_bytes;
+            config.journal->undo_bytes = options_.journal_bytes;
+            config.journal->points_max = points_max;
+        }
         return replicator::open_target_replica(std::move(config), clock_, random_);
     }
 
@@ -48,12 +55,40 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
     Random& random_;
 };
 
+/// A target's control link: tells what it is about to acknowledge.
+class AcknowledgingLink final : public wire::Link {
+  public:
+    AcknowledgingLink(std::unique_ptr<wire::Link> link, const AgentHost& host)
+        : link_(std::move(link)),
+          host_(host) {}
+
+    [[nodiscard]] Result<> send(ByteView head, ByteView body) override {
+        const auto message = replicator::decode_target_message(head);
+        const auto* committed = message ? std::get_if<replicator::Committed>(&*message) : nullptr;
+        if (committed != nullptr && caller_is_alive()) host_.on_acknowledged(committed->batch);
+        return link_->send(head, body);
+    }
+
+    [[nodiscard]] Result<Bytes> receive(std::int64_t timeout_ms) override {
+        return link_->receive(timeout_ms);
+    }
+
+    void abort() override { link_->abort(); }
+
+    [[nodiscard]] const std::string& peer() const override { return link_->peer(); }
+
+  private:
+    std::unique_ptr<wire::Link> link_;
+    const AgentHost& host_;
+};
+
 /// The network between agents, as this process has it.
 class SimulatedPeers final : public agent::PeerNetwork {
   public:
-    SimulatedPeers(Network& network, Stream::Party self, const agent::Config& config,
-                   const agent::AgentIdentity& identity, Clock& clock)
-        : network_(network),
+    SimulatedPeers(const AgentHost& host, Network& network, Stream::Party self,
+                   const agent::Config& config, const agent::AgentIdentity& identity, Clock& clock)
+        : host_(host),
+          network_(network),
           self_(std::move(self)),
           config_(config),
           identity_(identity),
@@ -100,15 +135,23 @@ class SimulatedPeers final : public agent::PeerNetwork {
 
     void accept_on(std::uint16_t port, const std::shared_ptr<replicator::PeerGate>& gate,
                    Admit admit) {
-        network_.listen(
-            self_.machine, port, self_,
-            [gate, admit, process = self_.process](const std::shared_ptr<Stream>& stream) {
-                Scheduler::current().spawn(process, [gate, admit, stream] {
-                    (*gate.*admit)(make_link(stream, End::listener));
-                });
-            });
+        network_.listen(self_.machine, port, self_,
+                        [gate, admit, process = self_.process,
+                         &host = host_](const std::shared_ptr<Stream>& stream) {
+                            Scheduler::current().spawn(process, [gate, admit, stream, &host] {
+                                (*gate.*admit)(accepted(stream, host));
+                            });
+                        });
     }
 
+    static std::unique_ptr<wire::Link> accepted(const std::shared_ptr<Stream>& stream,
+                                                const AgentHost& host) {
+        auto link = make_link(stream, End::listener);
+        if (host.options.journal_bytes == 0) return link;
+        return std::make_unique<AcknowledgingLink>(std::move(link), host);
+    }
+
+    const AgentHost& host_;
     Network& network_;
     const Stream::Party self_;
     const agent::Config& config_;
@@ -124,6 +167,7 @@ agent::Config config_of(const AgentOptions& options, const Machine& machine) {
     config.state = machine.state_root();
     config.is_source = options.is_source;
     config.is_target = options.is_target;
+    if (options.journal_bytes != 0) config.journal_directory = machine.journal_root();
     config.listen = agent::ListenConfig{machine.name, machine.name, 6325, 6326};
     return config;
 }
@@ -232,7 +276,7 @@ Result<> AgentHost::Run::serve() {
                                .fail = [this](const Error& error) { failed(error); }});
     SimulatedReplicas replicas(host_.options, host_.clock, host_.random_);
     const Stream::Party self{own.name, host_.process_, wire::agent_identity(host_.options.name)};
-    SimulatedPeers peers(host_.network_, self, config, identity, host_.clock);
+    SimulatedPeers peers(host_, host_.network_, self, config, identity, host_.clock);
     agent::ThreadWorkers workers;
     agent::Executor executor(parts, replicas, peers, workers, host_.random_, *this);
     steps.set_executor(executor);

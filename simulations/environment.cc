@@ -2,6 +2,8 @@
 
 #include "base/assert.h"
 
+#include <algorithm>
+
 namespace drover::sim {
 namespace {
 
@@ -10,6 +12,23 @@ Environment* the_environment = nullptr;
 template <class Map>
 std::pair<typename Map::iterator, typename Map::iterator> below(Map& map, const std::string& root) {
     return {map.lower_bound(root + "/"), map.lower_bound(root + "0")};  // '0' follows '/'
+}
+
+/// Of a file that is written in place.
+void lose_unsynced(File& file, Dice& dice) {
+    constexpr std::size_t block_bytes = 4096;
+    for (std::size_t block = 0; block < file.unsynced.size(); ++block) {
+        if (!file.unsynced[block]) continue;
+        file.unsynced[block] = false;
+
+        enum : std::uint64_t { lost, kept, torn, outcomes };
+
+        const std::uint64_t outcome = dice.below(outcomes);
+        if (outcome == lost) continue;
+        const auto at = static_cast<std::ptrdiff_t>(block * block_bytes);
+        std::copy_n(file.now->begin() + at, outcome == kept ? block_bytes : block_bytes / 2,
+                    file.durable->begin() + at);
+    }
 }
 
 }  // namespace
@@ -42,10 +61,13 @@ Environment& Environment::current() {
     return *the_environment;
 }
 
-void Environment::lose_power(const std::string& root) {
+void Environment::lose_power(const std::string& root, Dice& dice) {
     Files::Tree& tree = files.of(root);
     const auto [first, last] = below(tree, root);
     for (auto file = first; file != last;) {
+        const File& left = file->second;
+        const bool is_whole = left.now && left.durable && left.now->size() == left.durable->size();
+        if (is_whole) lose_unsynced(file->second, dice);
         file->second.now = file->second.durable;
         file = file->second.now ? std::next(file) : tree.erase(file);
     }

@@ -22,6 +22,9 @@ namespace drover::sim {
 struct File {
     std::optional<Bytes> now;  ///< empty: it does not exist
     std::optional<Bytes> durable;
+    /// Blocks written in place since the last sync: a power cut keeps, loses or tears each. Empty
+    /// for files that are written as a whole.
+    std::vector<bool> unsynced;
 };
 
 /// A memory-mapped file: survives the process, not the machine's reboot.
@@ -69,8 +72,9 @@ class Environment {
         return on_attempt ? on_attempt(operation, path) : Result<>();
     }
 
-    /// What a power cut leaves of the files and maps below `root`: unsynced contents are lost.
-    void lose_power(const std::string& root);
+    /// What a power cut leaves of the files and maps below `root`: unsynced contents are lost, of
+    /// those written in place some, as `dice` says.
+    void lose_power(const std::string& root, Dice& dice);
     /// Forgets everything below `root`, as a new disk does.
     void remove_tree(const std::string& root);
     /// A copy of the tree under another root, as a clone of the machine has it.

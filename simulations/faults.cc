@@ -54,6 +54,9 @@ constexpr std::array<std::string_view, fault_kind_count> names = {
     "lose_target_for_good",
     "duplicate_parcels",
     "flip_write_target",
+    "journal_full_target",
+    "journal_error_target",
+    "die_in_journal_target",
 };
 
 using statemachine::Phase;
@@ -87,32 +90,53 @@ std::string_view name_of(FaultKind kind) {
     return names.at(static_cast<std::size_t>(kind));
 }
 
+namespace {
+
+Fault draw_fault(const Options& options, Dice& dice, std::size_t first_kind, std::size_t kinds) {
+    Fault fault;
+    fault.kind = static_cast<FaultKind>(first_kind + dice.below(kinds));
+    if (dice.one_in(2)) {
+        fault.at = dice.between(5 * second, options.wave_time);
+    } else {
+        fault.phase = phases.at(dice.below(phases.size()));
+        fault.at = dice.one_in(2) ? dice.between(0, 20'000) : dice.between(0, 3 * second);
+    }
+    // Many faults heal within a retry, some only after every timeout has passed.
+    const std::array<Micros, 4> spans = {5 * second, 30 * second, 180 * second, 900 * second};
+    fault.lasts = dice.between(second, spans.at(dice.below(spans.size())));
+    fault.job = static_cast<std::uint32_t>(dice.below(options.jobs));
+    fault.number = dice.next();
+    return fault;
+}
+
+/// One in four: they come on top of the others, so that seeds without journals stay what they were.
+void draw_journal_faults(const Options& options, std::vector<Fault>& faults) {
+    if (options.journal_blocks == 0) return;
+    Dice dice(options.seed ^ 0xfa018ULL);
+    for (std::uint32_t i = 0; i < (options.fault_count + 3) / 4; ++i) {
+        faults.push_back(draw_fault(options, dice, common_fault_kind_count,
+                                    fault_kind_count - common_fault_kind_count));
+        faults.back().index = options.fault_count + i;
+    }
+}
+
+}  // namespace
+
 std::vector<Fault> draw_faults(const Options& options) {
     Dice dice(options.seed ^ 0xfa017ULL);
     std::vector<Fault> faults;
     std::uint32_t for_all = 0;
     const std::uint32_t for_all_max = options.jobs > 100 ? 4 : 12;
     for (std::uint32_t index = 0; index < options.fault_count; ++index) {
-        Fault fault;
+        Fault fault = draw_fault(options, dice, 0, common_fault_kind_count);
         fault.index = index;
-        fault.kind = static_cast<FaultKind>(dice.below(fault_kind_count));
-        if (dice.one_in(2)) {
-            fault.at = dice.between(5 * second, options.wave_time);
-        } else {
-            fault.phase = phases.at(dice.below(phases.size()));
-            fault.at = dice.one_in(2) ? dice.between(0, 20'000) : dice.between(0, 3 * second);
-        }
-        // Many faults heal within a retry, some only after every timeout has passed.
-        const std::array<Micros, 4> spans = {5 * second, 30 * second, 180 * second, 900 * second};
-        fault.lasts = dice.between(second, spans.at(dice.below(spans.size())));
-        fault.job = static_cast<std::uint32_t>(dice.below(options.jobs));
-        fault.number = dice.next();
         if (hits_all(fault.kind) && ++for_all > for_all_max) continue;
         // Meanwhile two thousand agents dial in vain: long outages are for small waves.
         if (hits_all(fault.kind) && options.jobs > 200)
             fault.lasts = std::min<Micros>(fault.lasts, 60 * second);
         faults.push_back(fault);
     }
+    draw_journal_faults(options, faults);
     std::stable_sort(faults.begin(), faults.end(),
                      [](const Fault& a, const Fault& b) { return a.at < b.at; });
     if (options.no_faults_at_all) faults.clear();

@@ -58,10 +58,17 @@ enum class FaultKind : std::uint8_t {
     stray_writer,          ///< root mounts a fenced disk by hand
     lose_target_for_good,  ///< the machine is scrapped
     duplicate_parcels,
-    flip_write_target  ///< a block of the target's disk is not what was written to it
+    flip_write_target,  ///< a block of the target's disk is not what was written to it
+    // Only where targets keep journals:
+    journal_full_target,   ///< ENOSPC where a journal is made
+    journal_error_target,  ///< EIO of the journal's file
+    die_in_journal_target  ///< killed or without power at its n-th step there
 };
 
-constexpr std::size_t fault_kind_count = static_cast<std::size_t>(FaultKind::flip_write_target) + 1;
+constexpr std::size_t common_fault_kind_count =
+    static_cast<std::size_t>(FaultKind::flip_write_target) + 1;
+constexpr std::size_t fault_kind_count =
+    static_cast<std::size_t>(FaultKind::die_in_journal_target) + 1;
 
 [[nodiscard]] std::string_view name_of(FaultKind kind);
 

@@ -29,10 +29,11 @@ void pause(World& world, const Fault& fault, ProcessId process) {
 
 void reboot(World& world, AgentHost& host, bool power_lost, Micros down) {
     if (host.is_running()) world.network.machine_died(host.machine.name);
-    if (power_lost) world.environment.lose_power("/" + host.machine.name);
+    if (power_lost) world.environment.lose_power("/" + host.machine.name, world.journal_dice);
     world.environment.maps.erase(world.environment.maps.lower_bound("/" + host.machine.name + "/"),
                                  world.environment.maps.lower_bound("/" + host.machine.name + "0"));
     host.machine.go_down(power_lost);
+    if (power_lost) world.power_lost(host);
     if (down != never)
         world.scheduler.after(down, [&host] {
             host.machine.come_up();
@@ -47,6 +48,15 @@ void lose_power(World& world, const Fault& fault, AgentHost& host) {
     const auto power_cut = [&world, &host] { reboot(world, host, true, boot_time); };
     if (fault.number % 2 == 0) return power_cut();
     world.kill_at_step(host.process(), 1 + fault.number / 2 % 60, power_cut);
+}
+
+/// Between its writes and flushes of the journal.
+void die_in_journal(World& world, const Fault& fault, AgentHost& host) {
+    const auto die = [&world, &host, loses_power = fault.number % 2 == 0] {
+        if (loses_power) return reboot(world, host, true, boot_time);
+        host.kill(2 * second);
+    };
+    world.kill_at_step(host.process(), 1 + fault.number / 2 % 12, die, "journal.");
 }
 
 void kill_at_step(World& world, AgentHost& host, std::uint64_t number) {
@@ -197,6 +207,8 @@ void hurt_processes(World& world, const Fault& fault, SimulatedJob& job) {
         case FaultKind::lose_target_for_good:
             job.target_lost = true;
             return reboot(world, *job.target, true, never);
+        case FaultKind::die_in_journal_target:
+            return die_in_journal(world, fault, *job.target);
         case FaultKind::clone_source:
             return clone_source(world, fault, job);
         default:
@@ -263,6 +275,13 @@ void hurt_storage(World& world, const Fault& fault, SimulatedJob& job) {
             return during(world, fault, {"file.", job.target_machine->state_root(), full, false});
         case FaultKind::state_error_source:
             return during(world, fault, {"file.sync", job.source_machine->state_root(), io, true});
+        case FaultKind::journal_full_target:
+            return during(world, fault,
+                          {"journal.make", job.target_machine->journal_root(), full, false});
+        case FaultKind::journal_error_target:
+            return during(world, fault,
+                          {fault.number % 4 < 2 ? "journal.flush" : "journal.",
+                           job.target_machine->journal_root(), io, fault.number % 2 == 0});
         case FaultKind::log_full:
             world.volume->set_free_bytes(1 << 20);
             world.scheduler.after(fault.lasts,

@@ -6,6 +6,7 @@
 
 #include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_set>
 
@@ -30,6 +31,13 @@ class Invariants {
                  const OrchestratorMessage& message);
     /// A user's write completed on a machine of the job.
     void on_user_write(SimulatedJob& job, Side side, Disk& disk);
+    /// The source's disks hold something else than before.
+    void on_source_changed(SimulatedJob& job);
+    /// A target is about to say that a batch is durable.
+    void on_acknowledged(SimulatedJob& job, std::uint64_t batch);
+    void on_power_lost(const AgentHost& host);
+    /// A step of a target that keeps a journal, on its disks or on that.
+    void on_target_step(SimulatedJob& job, std::string_view step);
     /// A step of a process on a machine of the job.
     void on_step(SimulatedJob& job, std::string_view step);
     /// An agent says something.
@@ -54,9 +62,14 @@ class Invariants {
     void check_fence(SimulatedJob& job);
     void check_fence_is_back(SimulatedJob& job);
     void check_walker(const SimulatedJob& job);
+    void check_power_cut(SimulatedJob& job, const std::string& when, std::uint64_t acknowledged);
+    void check_point(SimulatedJob& job,
+                     std::span<const std::unique_ptr<replicator::MemoryDevice>> disks,
+                     const std::string& when);
     void check_job_end(SimulatedJob& job, const statemachine::Job& state);
 
     World& world_;
+    std::uint64_t steps_of_targets_ = 0;  ///< with a journal
     eventlog::Seq last_seq_ = 0;
     /// Command ids whose facts are complete: none may come again.
     std::unordered_set<Uuid, UuidHash> commands_;

@@ -66,6 +66,8 @@ class Machine {
 
     [[nodiscard]] std::string state_root() const { return "/" + name + "/state"; }
 
+    [[nodiscard]] std::string journal_root() const { return "/" + name + "/redo"; }
+
     const std::string name;
     agent::HostIdentity identity;
     std::map<std::string, Disk> disks;

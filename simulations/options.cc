@@ -45,6 +45,12 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
     options.outage_s_min = more.one_in(2) ? 20 : 600;
     options.tick_min = second;
     options.tick_max = day != 0 ? 60 * minute : 10 * minute;
+    // Rings that not every batch fits into.
+    Dice journals(seed ^ 0x0b7104cULL);
+    if (journals.one_in(3) && jobs <= 200 && day == 0) {
+        options.journal_blocks = static_cast<std::uint32_t>(journals.between(16, 40));
+        options.blocks = std::max<std::uint32_t>(options.blocks, 24);
+    }
     // A large wave is about what many jobs do to one orchestrator; what a copy goes through is what
     // small waves are about. So its copies are small, and quiet most of the time.
     if (jobs > 200) {
@@ -71,6 +77,8 @@ std::string Options::text() const {
         << " bytes/s, sync up to " << sync_time_max << " us, disk calls up to " << io_time_max
         << " us, idle pause " << idle_pause_ms << " ms, agents tick after " << tick_min / second
         << " to " << tick_max / second << " s" << (shuffle ? ", threads shuffled" : "");
+    if (journal_blocks != 0)
+        out << ", targets' journals of 2 rings of " << journal_blocks << " blocks";
     if (mischief != 0) out << ", mischief in one look of " << mischief;
     return out.str();
 }

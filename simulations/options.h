@@ -42,7 +42,8 @@ struct Options {
     Micros tick_max = 0;  ///< while nothing does
     /// Users write while one in so many reads of the source is under way; 0: never.
     std::uint32_t race_one_in = 0;
-    std::uint32_t outage_s_min = 0;  ///< of the outages that jobs allow
+    std::uint32_t outage_s_min = 0;    ///< of the outages that jobs allow
+    std::uint32_t journal_blocks = 0;  ///< of each ring of the targets' journals; 0: none
     Weather weather;
 
     [[nodiscard]] std::string text() const;

@@ -29,6 +29,7 @@ Options tiny_options() {
     options.idle_pause_ms = 5'000;
     options.race_one_in = 0;
     options.outage_s_min = 600;
+    options.journal_blocks = 0;
     options.weather = {};
     return options;
 }

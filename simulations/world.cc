@@ -135,9 +135,11 @@ void World::build_job(std::uint32_t index) {
     for (const Side side : {Side::source, Side::target}) {
         Machine& machine = side == Side::source ? *job.source_machine : *job.target_machine;
         machine.on_user_write = [this, &job, side](Disk& disk, std::uint64_t, Version) {
+            if (side == Side::source) invariants_->on_source_changed(job);
             invariants_->on_user_write(job, side, disk);
         };
     }
+    invariants_->on_source_changed(job);
     AgentOptions agent;
     agent.server = server_name;
     // A target gives a source up that was silent for an hour.
@@ -148,11 +150,15 @@ void World::build_job(std::uint32_t index) {
     agent.name = source;
     job.source = std::make_unique<AgentHost>(*job.source_machine, network, agent, own.next());
     agent.name = target;
+    agent.journal_bytes = std::uint64_t{options.journal_blocks} * replicator::block_bytes;
     job.target = std::make_unique<AgentHost>(*job.target_machine, network, agent, own.next());
     for (AgentHost* host : {job.source.get(), job.target.get()})
         host->on_report = [this, host](const Report& report) {
             invariants_->on_report(*host, report);
         };
+    job.target->on_acknowledged = [this, &job](std::uint64_t batch) {
+        invariants_->on_acknowledged(job, batch);
+    };
     Dice more(options.seed ^ (0x51ULL + index));
     job.spec.outage_max_s = static_cast<std::uint32_t>(more.between(options.outage_s_min, 600));
     job.script.mistypes = more.one_in(4);
@@ -213,7 +219,9 @@ void World::enrol_all() {
 void World::churn(SimulatedJob& job) {
     if (job.done) return;
     Dice own(options.seed ^ (job.index * 0x9e37ULL) ^ static_cast<std::uint64_t>(scheduler.now()));
-    const auto burst = own.between(1, 4);
+    // Now and then more than a journal has room for.
+    const bool is_flood = options.journal_blocks != 0 && own.one_in(6);
+    const auto burst = is_flood ? own.between(8, 60) : own.between(1, 4);
     for (Machine* machine : {job.source_machine.get(), job.target_machine.get()})
         for (std::int64_t i = 0; i < burst; ++i)
             (void)machine->write_as_workload(job.name, own.below(options.disks),
@@ -418,9 +426,16 @@ void World::on_step(std::string_view name) {
         name == "agent.fence.proof" || name == "agent.started") {
         if (SimulatedJob* job = job_of_process(process)) invariants_->on_step(*job, name);
     }
+    if (options.journal_blocks != 0 &&
+        (name.starts_with("journal.") || name == "disk.written" || name == "disk.flushed")) {
+        SimulatedJob* job = job_of_process(process);
+        if (job != nullptr && job->target->process() == process)
+            invariants_->on_target_step(*job, name);
+    }
     if (step_kills_.empty()) return;
     const auto kill = step_kills_.find(process);
-    if (kill == step_kills_.end() || --kill->second.left > 0) return;
+    if (kill == step_kills_.end() || !name.starts_with(kill->second.prefix)) return;
+    if (--kill->second.left > 0) return;
     ++coverage.crash_points[std::string(name)];
     note("world", "killed at " + std::string(name));
     const auto now = std::move(kill->second.kill);
@@ -428,8 +443,13 @@ void World::on_step(std::string_view name) {
     now();
 }
 
-void World::kill_at_step(ProcessId process, std::uint64_t steps, std::function<void()> kill) {
-    step_kills_[process] = {std::max<std::uint64_t>(steps, 1), std::move(kill)};
+void World::kill_at_step(ProcessId process, std::uint64_t steps, std::function<void()> kill,
+                         std::string prefix) {
+    step_kills_[process] = {std::max<std::uint64_t>(steps, 1), std::move(kill), std::move(prefix)};
+}
+
+void World::power_lost(const AgentHost& host) {
+    invariants_->on_power_lost(host);
 }
 
 Result<> World::on_attempt(std::string_view operation, std::string_view path) {

@@ -7,6 +7,7 @@
 #include "simulations/faults.h"
 #include "simulations/options.h"
 #include "simulations/orchestrator_process.h"
+#include "simulations/source_history.h"
 
 #include <deque>
 #include <map>
@@ -89,6 +90,9 @@ struct SimulatedJob {
     Micros disturbed_at = 0;        ///< likewise
     Micros fenced_at = 0;           ///< of the present run
     Micros verified_from = 0;       ///< when the verification began that let the target go
+    SourceHistory source_history;   ///< where targets keep journals
+    Uuid journal;                   ///< of the target, when it acknowledged for the last time
+    std::uint64_t acknowledged = 0;
 };
 
 /// How a search over small worlds reaches into a run. Each may be empty.
@@ -120,8 +124,9 @@ class World {
     /// Jobs by the machine that a running process is on; nullptr for the orchestrator's.
     [[nodiscard]] SimulatedJob* job_of(const std::string& machine);
     [[nodiscard]] const statemachine::Job* state_of(const SimulatedJob& job) const;
-    /// Kills that process at its n-th step from now on.
-    void kill_at_step(ProcessId process, std::uint64_t steps, std::function<void()> kill);
+    /// Kills that process at its n-th step from now on, of those whose names begin with `prefix`.
+    void kill_at_step(ProcessId process, std::uint64_t steps, std::function<void()> kill,
+                      std::string prefix = {});
 
     /// An operation fails while this is in force.
     struct Trouble {
@@ -135,11 +140,14 @@ class World {
     void adopt_server(OrchestratorHost& other);
     std::uint64_t add_trouble(Trouble trouble);
     void end_trouble(std::uint64_t id);
+    /// A machine has just lost its power.
+    void power_lost(const AgentHost& host);
 
     Options options;
     Scheduler scheduler;
     Environment environment;
     Dice dice;
+    Dice journal_dice{options.seed ^ 0x10f7ULL};
     Network network;
     std::shared_ptr<eventlog::MemoryLog> volume;
     std::unique_ptr<OrchestratorHost> server;
@@ -159,6 +167,7 @@ class World {
     struct StepKill {
         std::uint64_t left = 0;
         std::function<void()> kill;
+        std::string prefix;
     };
 
     void strike(const Fault& fault);

@@ -35,6 +35,10 @@ constexpr std::array mutants = {
     Mutant{"compare_skipped", "unknown contents are compared before they are believed"},
     Mutant{"promote_keeps_generation", "a released target voids its generation first"},
     Mutant{"verify_compares_nothing", "the target's hashes are the target's"},
+    Mutant{"journal_not_flushed", "a COMMIT is durable in the journal before it is acknowledged"},
+    Mutant{"direct_mode_unsaid", "a journal says so before disks are written in place"},
+    Mutant{"applied_not_flushed", "disks are flushed before a journal calls a batch applied"},
+    Mutant{"pass_is_point", "a point is the end of a quiet window"},
     Mutant{"readback_skipped", "what was written is read back before it counts as equal"},
     // ---- the agents ----
     Mutant{"fence_without_guard", "a fence holds every disk exclusively"},

@@ -1,0 +1,129 @@
+// Rules about targets that keep a redo journal. They are looked at as a power cut would leave the
+// target's disks and journal if it came now: with the product's own recovery, on copies.
+#include "replicator/redo_journal.h"
+#include "replicator/target_journal.h"
+#include "simulations/invariants.h"
+
+namespace drover::sim {
+namespace {
+
+using replicator::MemoryDevice;
+using statemachine::Phase;
+
+/// A recovery takes long compared with a step. A flush changes what a power cut would leave.
+constexpr std::uint64_t steps_a_look = 16;
+
+void put(const Bytes& contents, MemoryDevice& device) {
+    device.contents() = contents;
+}
+
+Bytes bytes_of(const std::vector<Version>& blocks) {
+    Bytes bytes(blocks.size() * replicator::block_bytes);
+    for (std::size_t block = 0; block < blocks.size(); ++block)
+        for (std::size_t i = 0; i < sizeof(Version); ++i)
+            bytes[block * replicator::block_bytes + i] =
+                static_cast<std::uint8_t>(blocks[block] >> (8 * i));
+    return bytes;
+}
+
+std::vector<Version> versions_of(const Bytes& bytes) {
+    std::vector<Version> blocks;
+    for (std::size_t at = 0; at < bytes.size(); at += replicator::block_bytes)
+        blocks.push_back(get_u64(bytes, at));
+    return blocks;
+}
+
+/// What a power cut would leave of the target of a job.
+struct Remains {
+    explicit Remains(const SimulatedJob& job, const Bytes& journal_file)
+        : file(journal_file.size()) {
+        put(journal_file, file);
+        for (const DiskPair& pair : job.spec.disks) {
+            const Disk& disk = *job.target_machine->find(pair.target);
+            auto& copy = copies.emplace_back(
+                std::make_unique<MemoryDevice>(disk.blocks() * replicator::block_bytes));
+            put(bytes_of(disk.durable()), *copy);
+            disks.push_back(copy.get());
+        }
+    }
+
+    MemoryDevice file;
+    std::vector<std::unique_ptr<MemoryDevice>> copies;
+    replicator::RedoJournal::Disks disks;
+};
+
+}  // namespace
+
+/// A user wrote to the source, or it lost power: also what nobody meant to write is there now.
+void Invariants::on_source_changed(SimulatedJob& job) {
+    if (world_.options.journal_blocks == 0) return;
+    std::vector<const Disk*> disks;
+    for (const DiskPair& pair : job.spec.disks)
+        disks.push_back(job.source_machine->find(pair.source));
+    job.source_history.note(disks);
+}
+
+void Invariants::on_acknowledged(SimulatedJob& job, std::uint64_t batch) {
+    check_power_cut(job, "acknowledging batch " + std::to_string(batch), batch);
+}
+
+void Invariants::on_power_lost(const AgentHost& host) {
+    SimulatedJob* const job = world_.job_of(host.machine.name);
+    if (job == nullptr || world_.options.journal_blocks == 0) return;
+    if (&host == job->source.get()) return on_source_changed(*job);
+    check_power_cut(*job, "after a power cut", 0);
+}
+
+/// A step of the target's process.
+void Invariants::on_target_step(SimulatedJob& job, std::string_view step) {
+    if (step == "disk.flushed" || ++steps_of_targets_ % steps_a_look == 0)
+        check_power_cut(job, "at " + std::string(step), 0);
+}
+
+/// `acknowledged`: 0 if nothing is, at this moment.
+void Invariants::check_power_cut(SimulatedJob& job, const std::string& when,
+                                 std::uint64_t acknowledged) {
+    if (!job.id) return;
+    // Its data may be deleted now; the journal goes last.
+    const bool is_over = job.phase == Phase::rolled_back || job.phase == Phase::cancelled;
+    if (acknowledged == 0 && is_over) return;
+    const File* const file = world_.environment.files.find(
+        replicator::journal_path(job.target_machine->journal_root(), *job.id).native());
+    if (file == nullptr || !file->durable) return;
+    Remains remains(job, *file->durable);
+    const auto header = replicator::JournalStore(remains.file).open();
+    const bool is_known = header && header->journal == job.journal;
+    if (acknowledged == 0 && !is_known) return;  // it is being made
+    const auto journal =
+        header ? replicator::RedoJournal::open(remains.file, remains.disks, header->key)
+               : Result<std::unique_ptr<replicator::RedoJournal>>(header.error());
+    if (!journal)
+        return world_.violate("what a journal holds survives a power cut",
+                              "job " + job.name + ", " + when + ": " + journal.error().text());
+    if (acknowledged != 0) {
+        job.journal = header->journal;
+        job.acknowledged = acknowledged;
+    }
+    const replicator::BatchMark& applied = (*journal)->applied();
+    if (applied.batch < job.acknowledged)
+        return world_.violate("what is acknowledged survives a power cut",
+                              "job " + job.name + ", " + when + ": batch " +
+                                  std::to_string(job.acknowledged) + " was acknowledged, " +
+                                  std::to_string(applied.batch) + " would be left");
+    if (applied.is_point) check_point(job, remains.copies, when);
+}
+
+/// Bits that rot and writes that go astray are found by reading back or comparing; a copy of the
+/// source's machine sends what its own disks hold.
+void Invariants::check_point(SimulatedJob& job,
+                             std::span<const std::unique_ptr<MemoryDevice>> disks,
+                             const std::string& when) {
+    if (job.contents_damaged || job.write_flipped || job.cloned) return;
+    std::vector<std::vector<Version>> images;
+    for (const auto& disk : disks) images.push_back(versions_of(disk->contents()));
+    if (!job.source_history.held(images))
+        world_.violate("a point is what the source's disks held at one moment",
+                       "job " + job.name + ", " + when);
+}
+
+}  // namespace drover::sim
