@@ -12,7 +12,11 @@ namespace drover::replicator {
 std::unique_ptr<IoRing> IoRing::make() {
     auto ring = std::make_unique<io_uring>();
     if (::io_uring_queue_init(depth, ring.get(), 0) != 0) return nullptr;
-    return std::unique_ptr<IoRing>(new IoRing(std::move(ring)));
+    auto made = std::unique_ptr<IoRing>(new IoRing(std::move(ring)));
+    // Of Linux 5.6, as are the plain reads and writes that are begun here; nothing else tells of
+    // those.
+    const bool is_new_enough = (made->ring_->features & IORING_FEAT_RW_CUR_POS) != 0;
+    return is_new_enough ? std::move(made) : nullptr;
 }
 
 IoRing::IoRing(std::unique_ptr<io_uring> ring)

@@ -91,6 +91,14 @@ std::span<std::uint64_t> SharedMap::words() const {
     return {reinterpret_cast<std::uint64_t*>(payload), static_cast<std::size_t>(words_)};
 }
 
+void SharedMap::release(std::size_t first_word, std::size_t count) const {
+    // Neighbours on the same page lose nothing either. A refusal only keeps the memory.
+    const std::size_t page = static_cast<std::size_t>(::sysconf(_SC_PAGESIZE));
+    const std::size_t begin = (header_bytes + first_word * sizeof(std::uint64_t)) / page * page;
+    const std::size_t end = header_bytes + (first_word + count) * sizeof(std::uint64_t);
+    (void)::madvise(static_cast<std::uint8_t*>(base_) + begin, end - begin, MADV_DONTNEED);
+}
+
 Result<std::optional<SharedMap>> SharedMap::adopt(const std::filesystem::path& path,
                                                   const MapKey& key, std::uint64_t words) {
     const Fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));

@@ -54,6 +54,10 @@ class SharedMap {
 
     [[nodiscard]] std::span<std::uint64_t> words() const;
 
+    /// These words are not needed for a while: what they hold stays, in the kernel's page cache,
+    /// but no longer counts as memory of this process until somebody looks at it again.
+    void release(std::size_t first_word, std::size_t count) const;
+
   private:
     SharedMap(void* base, std::uint64_t words, const Generation& generation)
         : base_(base),

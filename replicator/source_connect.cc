@@ -21,9 +21,12 @@ void requeue(SourceJob& job, std::size_t disk, BlockMap sent) {
     sent.clear_all();
 }
 
-void requeue_pending(SourceJob& job, std::size_t disk) {
-    requeue(job, disk, job.state.pending(disk, 0));
-    requeue(job, disk, job.state.pending(disk, 1));
+void requeue_pending(SourceJob& job) {
+    for (const std::uint64_t parity : {0U, 1U}) {
+        if (!job.state.has_pending(parity)) continue;
+        for (std::size_t i = 0; i < job.disks(); ++i) requeue(job, i, job.state.pending(i, parity));
+        job.state.note_none_pending(parity);
+    }
 }
 
 /// What the target cannot vouch for having read back, because it ended or the disk was too slow,
@@ -53,8 +56,8 @@ void go_on(SourceJob& job, const PeerCheckpoint& checkpoint) {
     if (checkpoint.batch > job.state.acked_batch()) job.state.end_batch(checkpoint.batch);
     job.state.set_acked_batch(checkpoint.batch, true);
     requeue_unread(job, checkpoint.verified_batch);
+    requeue_pending(job);
     for (std::size_t i = 0; i < job.disks(); ++i) {
-        requeue_pending(job, i);
         const CopyPhase phase = job.state.phase(i);
         if (phase != CopyPhase::mirroring && phase != CopyPhase::catching_up) continue;
         job.state.set_cursor(i, checkpoint.mirrored_upto[i]);
@@ -80,8 +83,8 @@ void start_over(SourceJob& job, const PeerCheckpoint& checkpoint) {
     // Sent or compared as a whole, everything is read there once more.
     job.state.forget_unread();
     job.state.set(Counter::bytes_resumed, 0);
+    requeue_pending(job);
     for (std::size_t i = 0; i < job.disks(); ++i) {
-        requeue_pending(job, i);
         job.state.set_cursor(i, 0);
         if (checkpoint.is_blank()) {
             begin_sweep(job, i);

@@ -31,8 +31,7 @@ std::uint64_t backlog_of(SourceJob& job, std::size_t disk) {
     const std::uint64_t size = job.size(disk);
     const CopyPhase phase = job.state.phase(disk);
     if (phase == CopyPhase::unknown || phase == CopyPhase::comparing) return size;
-    const std::uint64_t blocks = count_union(job.tracker(disk).dirty(), job.state.pending(disk, 0),
-                                             job.state.pending(disk, 1));
+    const std::uint64_t blocks = job.state.backlog_blocks(disk, job.tracker(disk).dirty());
     return std::min(size, blocks * block_bytes);
 }
 

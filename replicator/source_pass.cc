@@ -58,11 +58,15 @@ class DiskPass {
 
     /// Takes the next region, and begins to read it if there is anything in it.
     void take() {
+        const bool had_pending = job_.state.has_pending(stream_.open_batch());
         const Region region =
             take_to_send(job_, disk_, job_.state.pending(disk_, stream_.open_batch()), block_);
         if (!sweeps_) job_.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
         block_ = region.next_block;
-        if (region.extents.empty()) return;
+        if (region.extents.empty()) {
+            if (!had_pending) job_.state.note_none_pending(stream_.open_batch());
+            return;
+        }
         reading_ = Reading{region.bytes, region.next_block};
         reader_.begin(region.extents);
     }

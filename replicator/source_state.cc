@@ -6,6 +6,7 @@
 #include "replicator/pass_plan.h"
 
 #include <atomic>
+#include <bit>
 #include <numeric>
 
 namespace drover::replicator {
@@ -68,6 +69,7 @@ Result<SourceState> SourceState::open(const std::filesystem::path& directory,
         TRY(auto found, SharedMap::adopt(path, map_key, words));
         if (found) {
             SourceState state(std::move(*found), path, key.sizes_bytes);
+            state.used_ = {1, 1};
             // Without a generation its maker was killed before it had said anything in it.
             const bool is_begun = !state.generation().is_zero();
             if (is_begun && key.fence_point && state.generation() != *key.fence_point)
@@ -149,30 +151,76 @@ void SourceState::set_cursor(std::size_t disk, std::uint64_t bytes) {
     store(disks_at + 2 * disk + 1, bytes);
 }
 
-BlockMap SourceState::pending(std::size_t disk, std::uint64_t batch) const {
+BlockMap SourceState::map(std::size_t disk, std::size_t number) const {
     const Maps& maps = maps_[disk];
-    const std::size_t skip = batch % 2 == 0 ? 0 : words_of(maps.blocks);
-    return {map_.words().data() + maps.first_word + skip, maps.blocks};
+    return {map_.words().data() + maps.first_word + number * words_of(maps.blocks), maps.blocks};
+}
+
+void SourceState::release(std::size_t number) {
+    for (const Maps& maps : maps_)
+        map_.release(maps.first_word + number * words_of(maps.blocks), words_of(maps.blocks));
+}
+
+BlockMap SourceState::pending(std::size_t disk, std::uint64_t batch) {
+    // Before any bit is set: whoever sees a block that is no longer dirty sees this.
+    std::atomic_ref(used_[batch % 2]).store(1);
+    return map(disk, batch % 2);
+}
+
+bool SourceState::has_pending(std::uint64_t batch) const {
+    return std::atomic_ref(const_cast<std::uint8_t&>(used_[batch % 2])).load() != 0;
+}
+
+void SourceState::note_none_pending(std::uint64_t batch) {
+    release(batch % 2);
+    std::atomic_ref(used_[batch % 2]).store(0);
+}
+
+std::uint64_t SourceState::backlog_blocks(std::size_t disk, const BlockMap& dirty) {
+    std::uint64_t blocks = 0;
+    for (std::size_t i = 0; i < words_of(dirty.blocks()); ++i) {
+        // First what is dirty: what leaves it meanwhile is found where it is pending.
+        std::uint64_t bits = dirty.word(i);
+        for (const std::size_t parity : {0U, 1U})
+            if (has_pending(parity)) bits |= map(disk, parity).word(i);
+        blocks += static_cast<std::uint64_t>(std::popcount(bits));
+    }
+    return blocks;
 }
 
 BlockMap SourceState::unread(std::size_t disk, std::size_t half) const {
-    const Maps& maps = maps_[disk];
-    return {map_.words().data() + maps.first_word + (2 + half) * words_of(maps.blocks),
-            maps.blocks};
+    return map(disk, 2 + half);
+}
+
+bool SourceState::is_under_way(std::size_t disk, std::uint64_t first_block,
+                               std::uint64_t count) const {
+    for (const std::size_t parity : {0U, 1U})
+        if (has_pending(parity) && map(disk, parity).any(first_block, count)) return true;
+    for (const std::size_t half : {0U, 1U})
+        if (load(unread_upto_at + half) != 0 && unread(disk, half).any(first_block, count))
+            return true;
+    return false;
 }
 
 void SourceState::end_batch(std::uint64_t batch) {
     const std::size_t half = load(unread_now_at) % 2;
     // Killed on the way, a block is pending or unread: it is sent again either way.
     store(unread_upto_at + half, batch);
-    for (std::size_t i = 0; i < disks(); ++i) pending(i, batch).move_to(unread(i, half));
+    if (!has_pending(batch)) return;
+    for (std::size_t i = 0; i < disks(); ++i) map(i, batch % 2).move_to(unread(i, half));
+    note_none_pending(batch);
+}
+
+void SourceState::clear_unread(std::size_t half) {
+    for (std::size_t i = 0; i < disks(); ++i) unread(i, half).clear_all();
+    release(2 + half);
+    store(unread_upto_at + half, 0);
 }
 
 void SourceState::note_read_back(std::uint64_t batch) {
     for (const std::size_t half : {0U, 1U}) {
         if (load(unread_upto_at + half) == 0 || load(unread_upto_at + half) > batch) continue;
-        for (std::size_t i = 0; i < disks(); ++i) unread(i, half).clear_all();
-        store(unread_upto_at + half, 0);
+        clear_unread(half);
     }
     // What is acknowledged from now on must not keep the other half from becoming empty.
     const std::size_t other = (load(unread_now_at) + 1) % 2;
@@ -180,10 +228,7 @@ void SourceState::note_read_back(std::uint64_t batch) {
 }
 
 void SourceState::forget_unread() {
-    for (const std::size_t half : {0U, 1U}) {
-        for (std::size_t i = 0; i < disks(); ++i) unread(i, half).clear_all();
-        store(unread_upto_at + half, 0);
-    }
+    for (const std::size_t half : {0U, 1U}) clear_unread(half);
 }
 
 bool SourceState::has_unread() const {
@@ -191,10 +236,13 @@ bool SourceState::has_unread() const {
 }
 
 std::uint64_t SourceState::unread_bytes() const {
+    const bool has_both = load(unread_upto_at) != 0 && load(unread_upto_at + 1) != 0;
     if (!has_unread()) return 0;
+    const std::size_t one = load(unread_upto_at) != 0 ? 0 : 1;
+    const std::size_t other = has_both ? 1 : one;
     std::uint64_t blocks = 0;
     for (std::size_t i = 0; i < disks(); ++i)
-        blocks += count_union(unread(i, 0), unread(i, 1), unread(i, 1));
+        blocks += count_union(unread(i, one), unread(i, other), unread(i, other));
     return blocks * block_bytes;
 }
 

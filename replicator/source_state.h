@@ -11,6 +11,7 @@
 #include "replicator/shared_map.h"
 #include "replicator/tracker.h"
 
+#include <array>
 #include <filesystem>
 #include <optional>
 #include <span>
@@ -81,8 +82,16 @@ class SourceState {
     [[nodiscard]] std::uint64_t cursor(std::size_t disk) const;
     void set_cursor(std::size_t disk, std::uint64_t bytes);
 
-    /// Blocks taken for batches of this parity and not known to be durable on the target.
-    [[nodiscard]] BlockMap pending(std::size_t disk, std::uint64_t batch) const;
+    /// Blocks taken for batches of this parity and not known to be durable on the target. Whoever
+    /// asks for it may set bits: the map counts as used until it is known to be empty.
+    [[nodiscard]] BlockMap pending(std::size_t disk, std::uint64_t batch);
+    /// False: it is empty on every disk. True for a batch of which nothing was taken yet, if there
+    /// was something before.
+    [[nodiscard]] bool has_pending(std::uint64_t batch) const;
+    /// Every pending map of this parity is empty; its memory is given back.
+    void note_none_pending(std::uint64_t batch);
+    /// Blocks that are dirty or pending.
+    [[nodiscard]] std::uint64_t backlog_blocks(std::size_t disk, const BlockMap& dirty);
 
     /// The batch is durable on the target: from here on its pending blocks are unread ones.
     void end_batch(std::uint64_t batch);
@@ -94,6 +103,10 @@ class SourceState {
     /// Blocks that are durable on the target and not known to have been read back. In two halves,
     /// so that one can become empty while batches go on: each knows the last batch in it.
     [[nodiscard]] BlockMap unread(std::size_t disk, std::size_t half) const;
+
+    /// Any of these blocks is pending or unread.
+    [[nodiscard]] bool is_under_way(std::size_t disk, std::uint64_t first_block,
+                                    std::uint64_t count) const;
 
     [[nodiscard]] std::uint64_t counter(Counter counter) const;
     void add(Counter counter, std::uint64_t by);
@@ -116,10 +129,17 @@ class SourceState {
 
     [[nodiscard]] std::uint64_t load(std::size_t word) const;
     void store(std::size_t word, std::uint64_t value);
+    /// Map 0 and 1 of a disk: pending; 2 and 3: unread.
+    [[nodiscard]] BlockMap map(std::size_t disk, std::size_t number) const;
+    void release(std::size_t number);
+    void clear_unread(std::size_t half);
 
     SharedMap map_;
     std::filesystem::path path_;
     std::vector<Maps> maps_;
+    /// Pending maps of this parity that may have bits: nobody looks at the others, so that what is
+    /// empty takes no memory. By the replica's thread; others look at them atomically.
+    std::array<std::uint8_t, 2> used_{};
     bool lost_earlier_ = false;
 };
 

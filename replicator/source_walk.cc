@@ -22,10 +22,8 @@ RangeQuestion range_of(SourceJob& job) {
 bool is_in_flux(SourceJob& job, const RangeQuestion& range) {
     const std::uint64_t first = range.offset / block_bytes;
     const std::uint64_t count = blocks_of(range.length);
-    const auto marks = [&](const BlockMap& map) { return map.any(first, count); };
-    return marks(job.tracker(range.disk).dirty()) || marks(job.state.pending(range.disk, 0)) ||
-           marks(job.state.pending(range.disk, 1)) || marks(job.state.unread(range.disk, 0)) ||
-           marks(job.state.unread(range.disk, 1));
+    return job.tracker(range.disk).dirty().any(first, count) ||
+           job.state.is_under_way(range.disk, first, count);
 }
 
 /// The chunks of the range that differ now.

@@ -2,7 +2,7 @@
 
 #include "base/assert.h"
 
-#include <algorithm>
+#include <cstring>
 
 namespace drover::replicator {
 
@@ -18,7 +18,7 @@ void WriteWindow::add(const FrameHeader& header, ByteView content,
     DROVER_ASSERT(is_for(header) && follows(header) && content.size() == header.raw_length);
     if (!memory_) memory_.emplace(bytes_max);
     const auto memory = memory_->first(bytes_max).subspan(used_, content.size());
-    std::ranges::copy(content, memory.begin());
+    std::memcpy(memory.data(), content.data(), content.size());
     used_ += (content.size() + direct_alignment - 1) / direct_alignment * direct_alignment;
     waiting_.push_back({header, std::move(hashes)});
     parts_.push_back({header.offset, memory});

@@ -48,6 +48,8 @@ std::span<std::uint64_t> SharedMap::words() const {
     return (*static_cast<std::shared_ptr<MappedWords>*>(base_))->words;
 }
 
+void SharedMap::release(std::size_t, std::size_t) const {}
+
 Result<std::optional<SharedMap>> SharedMap::adopt(const std::filesystem::path& path,
                                                   const MapKey& key, std::uint64_t words) {
     TRY_VOID(Environment::current().attempt("map.open", path.native()));

@@ -203,6 +203,57 @@ TEST_CASE("source state: a killed process finds its phases, maps and counters ag
     CHECK(state.counter(Counter::bytes_sent_sync) == 42);
 }
 
+TEST_CASE(
+    "source state: a map that is known to be empty is not looked at, one that may not be is") {
+    Stated s;
+    SourceState state = s.open();
+    const std::uint64_t blocks = blocks_of(s.key.sizes_bytes[0]);
+    std::vector<std::uint64_t> words(words_of(blocks));
+    BlockMap dirty(words.data(), blocks);
+    CHECK_FALSE(state.has_pending(0));
+    CHECK_FALSE(state.has_pending(1));
+    dirty.set(5, 1);
+    state.pending(0, 8).set(3, 1);
+    state.pending(0, 8).set(5, 1);
+    CHECK(state.has_pending(8));
+    CHECK(state.backlog_blocks(0, dirty) == 2);
+    CHECK(state.is_under_way(0, 3, 1));
+    state.end_batch(8);
+    CHECK_FALSE(state.has_pending(8));
+    CHECK(state.backlog_blocks(0, dirty) == 1);
+    // Acknowledged, and not read back.
+    CHECK(state.is_under_way(0, 3, 1));
+    CHECK_FALSE(state.is_under_way(0, 4, 1));
+    CHECK(state.unread_bytes() == 2 * block_bytes);
+    state.note_read_back(8);
+    CHECK_FALSE(state.is_under_way(0, 3, 1));
+    state.pending(0, 9).set(7, 1);
+    // Whoever takes over knows nothing of what is empty.
+    SourceState next = s.open();
+    CHECK(next.has_pending(8));
+    CHECK(next.backlog_blocks(0, dirty) == 2);
+}
+
+TEST_CASE("shared map: what is released still holds what was written") {
+    Stated s;
+    const MapKey key{"test-1", s.key.job, 0, 0, "", s.key.boot_id};
+    constexpr std::size_t count = 64U << 10;
+    auto map = SharedMap::create(s.directory.path() / "words", key, s.random.uuid(), count);
+    REQUIRE(ok(map));
+    for (std::size_t i = 0; i < count; ++i) map->words()[i] = i * i;
+    map->release(1000, 3000);
+    map->release(0, count);
+    bool same = true;
+    for (std::size_t i = 0; i < count; ++i) same = same && map->words()[i] == i * i;
+    CHECK(same);
+    map->words()[2000] = 1;
+    const auto adopted = SharedMap::adopt(s.directory.path() / "words", key, count);
+    REQUIRE(ok(adopted));
+    REQUIRE(adopted->has_value());
+    CHECK((*adopted)->words()[2000] == 1);
+    CHECK((*adopted)->words()[3999] == 3999U * 3999U);
+}
+
 TEST_CASE("source state: one whose maker was killed before it had a generation is not taken over") {
     Stated s;
     {
