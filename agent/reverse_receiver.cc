@@ -224,6 +224,7 @@ Result<> ReverseReceiver::settle(const FenceToken& token, bool keeps) {
         return replicator::first_point_lost("the job's record in " + directory_.native() +
                                             " is gone");
     Replica opened = replica();
+    if (opened) TRY_VOID(set_read_only(*marker, false));  // a guard that came back set it
     if (!opened) {
         TRY(opened, open(*marker));
     }

@@ -16,14 +16,15 @@ constexpr std::uint64_t mib = 1U << 20;
 // ---- the journal alone, stopped at every write and flush ----
 
 constexpr std::uint64_t disk_bytes = 24 * journal_block_bytes;
-constexpr std::uint64_t ring_bytes = 24 * journal_block_bytes;
+constexpr std::uint64_t redo_bytes = 32 * journal_block_bytes;
+constexpr std::uint64_t undo_bytes = 24 * journal_block_bytes;
 
 /// Two batches on one disk whose journal keeps its first point.
 class FirstPoint {
   public:
     explicit FirstPoint(std::uint64_t seed)
         : machine(seed),
-          file(machine, journal_rings_at + 2 * ring_bytes, "journal"),
+          file(machine, journal_rings_at + redo_bytes + undo_bytes, "journal"),
           disk(machine, disk_bytes, "disk") {
         SeededRandom random(seed);
         Bytes content(disk_bytes);
@@ -33,8 +34,8 @@ class FirstPoint {
         JournalShape shape;
         shape.journal = random.uuid();
         shape.key = key();
-        shape.redo_bytes = ring_bytes;
-        shape.undo_bytes = ring_bytes;
+        shape.redo_bytes = redo_bytes;
+        shape.undo_bytes = undo_bytes;
         shape.points_max = 1;
         shape.duty = JournalDuty::first_point;
         REQUIRE(ok(RedoJournal::format(file, shape, BatchMark())));
@@ -161,12 +162,15 @@ TEST_CASE("way back: stopped anywhere and gone on with, the disks end as they we
 }
 
 TEST_CASE("way back: a batch that the journal cannot hold, or not undo, changes nothing in place") {
-    // The redo ring holds 21 blocks in one record; the undo ring has no room for as many.
-    for (const std::uint64_t blocks : {21, 23}) {
+    // The redo ring holds the frame once and not twice; the undo ring has no room for what lies
+    // there.
+    for (const std::uint64_t frames : {1, 2}) {
         FirstPoint play(5);
-        const Bytes data(blocks * block_bytes, 0x55);
+        const Bytes data(21 * block_bytes, 0x55);
         const RecordEntry range{0, static_cast<std::uint32_t>(data.size()), 0, false};
-        Result<> done = play.journal->add({1, range, data});
+        Result<> done;
+        for (std::uint64_t i = 0; i < frames && done; ++i)
+            done = play.journal->add({1, range, data});
         if (done) done = play.journal->commit({1, true, 1, {}});
         REQUIRE_FALSE(done.has_value());
         CHECK(done.error().id() == "reverse_over_budget");
