@@ -169,7 +169,7 @@ void read_transport(Reader& reader, const toml::table& root, Config& config) {
     using replicator::Compression;
     const toml::table* transport = reader.section(root, "transport");
     if (transport == nullptr) return;
-    reader.only_keys(*transport, {"compression"});
+    reader.only_keys(*transport, {"compression", "streams"});
     static const std::map<std::string, Compression> kinds{{"auto", Compression::automatic},
                                                           {"none", Compression::none},
                                                           {"lz4", Compression::lz4},
@@ -181,6 +181,7 @@ void read_transport(Reader& reader, const toml::table& root, Config& config) {
         reader.complain(transport->get("compression"),
                         "transport.compression must be \"auto\", \"none\", \"lz4\" or \"zstd\"");
     }
+    config.streams = reader.number(*transport, "streams", config.streams, replicator::lanes_max, 1);
 }
 
 void read_walker(Reader& reader, const toml::table& root, Config& config) {

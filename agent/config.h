@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/result.h"
+#include "replicator/bulk_lanes.h"
 #include "replicator/bulk_packer.h"
 
 #include <cstdint>
@@ -34,6 +35,7 @@ struct Config {
     std::optional<ListenConfig> listen;  ///< set if and only if is_target
     bool allow_ebpf = true;              ///< tracker.kind is "auto", not "scan"
     replicator::Compression compression = replicator::Compression::automatic;  ///< as a source
+    std::uint32_t streams = 1;                ///< bulk connections of a job, as a source
     std::uint32_t walk_mib_per_s = 32;        ///< of the comparison while in sync; 0: there is none
     std::filesystem::path journal_directory;  ///< of targets' redo journals; empty: direct mode
     std::uint32_t journal_mib = 384;          ///< of each job

@@ -12,7 +12,8 @@ Result<replicator::PeerLinks> TlsPeerNetwork::dial(const Endpoint& target,
     TRY(links.control, wire::dial_tls(identity_.tls, options));
     options.port = target.bulk_port;
     options.frame_bytes_max = wire::bulk_frame_bytes_max;
-    TRY(links.bulk, wire::dial_tls(identity_.tls, options));
+    links.dial_bulk = [this, options] { return wire::dial_tls(identity_.tls, options); };
+    TRY(links.bulk, links.dial_bulk());
     return links;
 }
 

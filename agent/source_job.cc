@@ -211,6 +211,7 @@ Result<SourceJob::Replica> SourceJob::open_replica() {
     config.backlog_bytes_max = work.backlog_bytes_max;
     config.overwrite_acknowledged = work.overwrite_acknowledged;
     config.compression = parts_.config.compression;
+    config.streams = parts_.config.streams;
     config.pacing.walk_bytes_per_s = std::uint64_t{parts_.config.walk_mib_per_s} << 20;
     config.dial = [dialled = dialled_] { return dialled->dial(); };
     TRY(auto opened, replicas_.open_source(std::move(config), *this));

@@ -145,6 +145,11 @@ void Pair::serve_target(int ports_out) {
 
 // ---- the source ----
 
+Result<std::unique_ptr<wire::Link>> Pair::dial_counted(const wire::DialOptions& to) {
+    TRY(auto link, wire::dial_tls(source_identity_, to));
+    return counted(std::move(link), wire_bytes_);
+}
+
 Result<replicator::PeerLinks> Pair::dial() {
     replicator::PeerLinks links;
     const auto peer = wire::agent_identity(target_agent);
@@ -156,13 +161,15 @@ Result<replicator::PeerLinks> Pair::dial() {
         TRY(links.control, wire::dial_tls(source_identity_, to));
         to.port = ports_.bulk;
         to.frame_bytes_max = wire::bulk_frame_bytes_max;
-        TRY(links.bulk, wire::dial_tls(source_identity_, to));
+        links.dial_bulk = [this, to] { return dial_counted(to); };
     } else {
         links.control = dial_plain(ports_.control, peer);
-        links.bulk = dial_plain(ports_.bulk, peer);
+        links.dial_bulk = [this, peer]() -> Result<std::unique_ptr<wire::Link>> {
+            return counted(dial_plain(ports_.bulk, peer), wire_bytes_);
+        };
     }
     links.control = counted(std::move(links.control), wire_bytes_);
-    links.bulk = counted(std::move(links.bulk), wire_bytes_);
+    TRY(links.bulk, links.dial_bulk());
     return links;
 }
 
@@ -177,6 +184,7 @@ void Pair::start_source() {
     config.boot_id = boot_id;
     config.overwrite_acknowledged = true;
     config.pacing.walk_bytes_per_s = 0;
+    config.streams = options_.streams;
     config.dial = [this] { return dial(); };
     replicator::SourceDisk disk;
     disk.device = must(replicator::open_device(options_.source, replicator::Access::read_only));

@@ -7,6 +7,7 @@
 #include "replicator/source_replica.h"
 #include "wire/identity.h"
 #include "wire/pki.h"
+#include "wire/tls_link.h"
 
 #include <atomic>
 #include <condition_variable>
@@ -22,6 +23,7 @@ struct PairOptions {
     std::string target;               ///< block device of at least its size
     std::filesystem::path directory;  ///< for the state of both; made, and removed at the end
     bool tls = true;
+    unsigned streams = 1;  ///< bulk connections
 };
 
 /// Errors of either end are ends of the program: see fail().
@@ -72,6 +74,7 @@ class Pair final : public replicator::SourceObserver {
     void start_target();
     [[noreturn]] void serve_target(int ports_out);
     [[nodiscard]] Result<replicator::PeerLinks> dial();
+    [[nodiscard]] Result<std::unique_ptr<wire::Link>> dial_counted(const wire::DialOptions& to);
     void set_mode(ReplicateMode mode);
 
     PairOptions options_;

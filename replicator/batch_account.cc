@@ -6,7 +6,12 @@
 
 namespace drover::replicator {
 
+bool BatchAccount::must_wait(const FrameHeader& header) const {
+    return !is_ordered_ && !is_closed_ && header.batch == committed_ + 2;
+}
+
 Result<> BatchAccount::admit(const FrameHeader& header) {
+    DROVER_ASSERT(!must_wait(header));
     const bool is_next = header.batch == committed_ + 1 && open_[1].admitted == 0 && !is_closed_;
     if (is_next || header.batch == committed_ + 2) {
         ++open_[is_next ? 0 : 1].admitted;
@@ -23,7 +28,7 @@ void BatchAccount::add(const FrameHeader& header) {
     DROVER_ASSERT(header.batch == committed_ + 1 || header.batch == committed_ + 2);
     Open& open = open_[header.batch - committed_ - 1];
     ++open.frames;
-    open.digest.update(encode_frame_header(header));
+    open.digest.add(encode_frame_header(header));
 }
 
 std::uint64_t BatchAccount::frames(std::uint64_t batch) const {
@@ -49,7 +54,7 @@ Digest BatchAccount::digest(std::uint64_t batch) const {
 void BatchAccount::commit() {
     ++committed_;
     is_closed_ = false;
-    open_[0] = std::exchange(open_[1], Open{});
+    open_[0] = std::exchange(open_[1], Open(is_ordered_));
 }
 
 }  // namespace drover::replicator

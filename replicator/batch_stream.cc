@@ -1,53 +1,17 @@
 #include "replicator/batch_stream.h"
 
-#include "base/assert.h"
 #include "base/mutation.h"
-#include "base/threads.h"
 #include "replicator/zero_runs.h"
 
-#include <algorithm>
+#include <utility>
 
 namespace drover::replicator {
 
-void BatchStream::note_read(std::int64_t ms, std::uint64_t limit_bytes_per_s) {
-    if (packer_ == nullptr) return;
-    packer_->set_limit(limit_bytes_per_s);
-    packer_->note_read(ms);
-}
-
-Result<> BatchStream::send_frame(FrameHeader header, ByteView content, Sent& sent) {
-    header.raw_length = static_cast<std::uint32_t>(content.size());
-    header.digest = digest_of(content);
-    const bool is_data = header.kind == FrameKind::data;
-    ByteView payload = is_data ? content : ByteView();
-    if (is_data && packer_ != nullptr) {
-        const BulkPacker::Packed packed = packer_->pack(content);
-        header.codec = packed.codec;
-        payload = packed.payload;
-    }
-    header.stored_length = static_cast<std::uint32_t>(payload.size());
-    const auto head = encode_frame_header(header);
-    const SteadyMillis began_ms = monotonic_ms();
-    if (const auto taken = bulk_.send(head, payload); !taken)
-        return control_.reason_behind(taken.error());
-    const std::size_t wire_bytes = head.size() + payload.size();
-    if (is_data && packer_ != nullptr) packer_->note_sent(wire_bytes, monotonic_ms() - began_ms);
-    sent.wire_bytes += wire_bytes;
-    ++frames_;
-    digest_.update(head);
-    return {};
-}
-
-Result<> BatchStream::send_run(FrameHeader header, ByteView content, Sent& sent) {
-    while (!content.empty()) {
-        const bool may_pack = header.kind == FrameKind::data && packer_ != nullptr;
-        const std::size_t limit = may_pack ? packer_->piece_bytes() : frame_raw_bytes_max;
-        const ByteView piece = content.first(std::min(content.size(), limit));
-        TRY_VOID(send_frame(header, piece, sent));
-        header.offset += piece.size();
-        content = content.subspan(piece.size());
-    }
-    return {};
+/// With several lanes, what the links take becomes known after send() has returned.
+std::uint64_t BatchStream::count_wire_bytes() {
+    const std::uint64_t bytes = lanes_.take_wire_bytes();
+    state_.add(Counter::bytes_on_wire, bytes);
+    return bytes;
 }
 
 Result<BatchStream::Sent> BatchStream::send(std::uint32_t disk, std::uint64_t offset,
@@ -59,20 +23,25 @@ Result<BatchStream::Sent> BatchStream::send(std::uint32_t disk, std::uint64_t of
         header.disk = disk;
         header.offset = offset + run.offset;
         header.kind = run.zero ? FrameKind::zero : FrameKind::data;
-        TRY_VOID(send_run(header, data.subspan(run.offset, run.length), sent));
+        if (const auto taken = lanes_.send(header, data.subspan(run.offset, run.length)); !taken)
+            return control_.reason_behind(taken.error());
         (run.zero ? sent.zero_bytes : sent.payload_bytes) += run.length;
     }
     open_bytes_ += data.size();
     point_micros_.reset();
+    sent.wire_bytes = std::exchange(unpaid_wire_bytes_, 0) + count_wire_bytes();
     return sent;
 }
 
 Result<> BatchStream::commit() {
+    if (const auto taken = lanes_.settle(); !taken) return control_.reason_behind(taken.error());
+    unpaid_wire_bytes_ += count_wire_bytes();
     TRY_VOID(await_ack());
+    const SentFrames frames = lanes_.take_frames();
     Commit commit;
     commit.batch = batch_;
-    commit.frames = frames_;
-    commit.digest = digest_.digest();
+    commit.frames = frames.count;
+    commit.digest = frames.digest.digest();
     commit.mirrored_upto = mirrored_upto_;
     commit.generation = state_.generation();
     commit.is_point = point_micros_.has_value();
@@ -86,11 +55,9 @@ Result<> BatchStream::commit() {
     mirrored_sent_ = mirrored_upto_;
     unacked_ = std::move(commit);
     ++batch_;
-    frames_ = 0;
     open_bytes_ = 0;
     ended_in_point_ = point_micros_.has_value();
     point_micros_.reset();
-    digest_.reset();
     return {};
 }
 
@@ -118,7 +85,7 @@ Result<> BatchStream::await_ack() {
 Result<> BatchStream::finish(bool even_if_empty) {
     const bool is_new_point = point_micros_ && !ended_in_point_;
     const bool news =
-        frames_ > 0 || mirrored_upto_ != mirrored_sent_ || is_new_point || even_if_empty;
+        open_bytes_ > 0 || mirrored_upto_ != mirrored_sent_ || is_new_point || even_if_empty;
     if (news) TRY_VOID(commit());
     return await_ack();
 }

@@ -1,4 +1,4 @@
-/// Batches on their way to the target: frames on the bulk link, COMMIT and acknowledgement on the
+/// Batches on their way to the target: frames on the bulk links, COMMIT and acknowledgement on the
 /// control link. At most one batch is open and one is committed and unacknowledged, so that two
 /// pending maps are enough: batch k uses map k mod 2, and its acknowledgement clears that map only.
 ///
@@ -6,11 +6,9 @@
 ///   ack
 #pragma once
 
-#include "replicator/bulk_packer.h"
-#include "replicator/frame.h"
 #include "replicator/peer_channel.h"
+#include "replicator/source_lanes.h"
 #include "replicator/source_state.h"
-#include "wire/link.h"
 
 #include <functional>
 #include <optional>
@@ -22,15 +20,13 @@ class BatchStream {
     /// Told after each acknowledgement what the target has read back. Empty: it is not asked.
     using Listener = std::function<void(const ReadBackFound&)>;
 
-    /// Numbering goes on after the state's acked batch. `packer`: null for raw data only.
-    BatchStream(wire::Link& bulk, PeerChannel& control, SourceState& state,
-                std::vector<std::uint64_t> mirrored_upto, Listener read_back = {},
-                BulkPacker* packer = nullptr)
-        : bulk_(bulk),
+    /// Numbering goes on after the state's acked batch.
+    BatchStream(SourceLanes& lanes, PeerChannel& control, SourceState& state,
+                std::vector<std::uint64_t> mirrored_upto, Listener read_back = {})
+        : lanes_(lanes),
           control_(control),
           state_(state),
           read_back_(std::move(read_back)),
-          packer_(packer),
           batch_(state.acked_batch() + 1),
           mirrored_upto_(std::move(mirrored_upto)),
           mirrored_sent_(mirrored_upto_) {}
@@ -38,13 +34,18 @@ class BatchStream {
     struct Sent {
         std::uint64_t payload_bytes = 0;
         std::uint64_t zero_bytes = 0;
-        std::uint64_t wire_bytes = 0;  ///< frames with their headers
+        /// Frames with their headers that the links took since the last call: with several lanes,
+        /// of other data.
+        std::uint64_t wire_bytes = 0;
     };
 
     /// What reading the data took that is sent next, and the limit that it is sent under.
-    void note_read(std::int64_t ms, std::uint64_t limit_bytes_per_s);
+    void note_read(std::int64_t ms, std::uint64_t limit_bytes_per_s) {
+        lanes_.note_read(ms, limit_bytes_per_s);
+    }
 
-    /// Sends what was read at `offset` as data and zero frames of the open batch.
+    /// Sends what was read at `offset` as data and zero frames of the open batch. Counts what went
+    /// over the wire.
     [[nodiscard]] Result<Sent> send(std::uint32_t disk, std::uint64_t offset, ByteView data);
 
     [[nodiscard]] std::uint64_t open_batch() const { return batch_; }
@@ -70,18 +71,15 @@ class BatchStream {
     [[nodiscard]] Result<> finish(bool even_if_empty = false);
 
   private:
-    [[nodiscard]] Result<> send_run(FrameHeader header, ByteView content, Sent& sent);
-    [[nodiscard]] Result<> send_frame(FrameHeader header, ByteView content, Sent& sent);
+    std::uint64_t count_wire_bytes();
 
-    wire::Link& bulk_;
+    SourceLanes& lanes_;
     PeerChannel& control_;
     SourceState& state_;
     Listener read_back_;
-    BulkPacker* packer_;
     std::uint64_t batch_;
-    std::uint64_t frames_ = 0;
     std::uint64_t open_bytes_ = 0;
-    DigestStream digest_;
+    std::uint64_t unpaid_wire_bytes_ = 0;  ///< counted, but not in what a send() returned
     std::vector<std::uint64_t> mirrored_upto_;
     std::vector<std::uint64_t> mirrored_sent_;  ///< as of the last COMMIT
     std::optional<Commit> unacked_;

@@ -3,6 +3,8 @@
 #include "schemas/convert.h"
 #include "schemas/peer.capnp.h"
 
+#include <algorithm>
+
 #include <capnp/message.h>
 
 namespace drover::replicator {
@@ -43,6 +45,11 @@ Ticket read_ticket(capnp::Data::Reader in, Checks& checks) {
     if (ticket) return *ticket;
     checks.fail("ticket", ticket.error().detail());
     return {};
+}
+
+/// An agent of an earlier version says nothing: it has one.
+std::uint8_t one_or_more(std::uint8_t lanes) {
+    return std::max<std::uint8_t>(lanes, 1);
 }
 
 /// Digests back to back, as one blob.
@@ -93,6 +100,7 @@ void write(schema::PeerHello::Builder out, const PeerHello& value) {
     out.setOverwriteAcknowledged(value.overwrite_acknowledged);
     write_texts(out.initCapabilities(flat::count(value.capabilities, flat::capabilities_max)),
                 value.capabilities);
+    out.setLanes(value.lanes);
 }
 
 PeerHello read(schema::PeerHello::Reader in, Checks& checks) {
@@ -106,6 +114,7 @@ PeerHello read(schema::PeerHello::Reader in, Checks& checks) {
     out.resume = in.getResume();
     out.overwrite_acknowledged = in.getOverwriteAcknowledged();
     out.capabilities = read_texts(in.getCapabilities(), checks);
+    out.lanes = one_or_more(in.getLanes());
     return out;
 }
 
@@ -138,6 +147,7 @@ void write(schema::PeerWelcome::Builder out, const PeerWelcome& value) {
     write_sizes(out.initSizesBytes(flat::count(value.sizes_bytes, disks_max)), value.sizes_bytes);
     write_texts(out.initCapabilities(flat::count(value.capabilities, flat::capabilities_max)),
                 value.capabilities);
+    out.setLanes(value.lanes);
 }
 
 PeerWelcome read(schema::PeerWelcome::Reader in, Checks& checks) {
@@ -148,6 +158,7 @@ PeerWelcome read(schema::PeerWelcome::Reader in, Checks& checks) {
     out.checkpoint = read(in.getCheckpoint(), checks);
     out.sizes_bytes = read_sizes(in.getSizesBytes(), "sizesBytes", checks);
     out.capabilities = read_texts(in.getCapabilities(), checks);
+    out.lanes = one_or_more(in.getLanes());
     return out;
 }
 
@@ -339,6 +350,8 @@ Bytes encode(const BulkHello& hello) {
     auto root = arena.init_root<schema::BulkHello>();
     root.setSessionId(flat::blob(hello.session_id.view()));
     root.setTicket(flat::blob(encode_ticket(hello.ticket)));
+    root.setLane(hello.lane);
+    root.setLanes(hello.lanes);
     return flat::to_bytes(root);
 }
 
@@ -358,6 +371,9 @@ Result<BulkHello> decode_bulk_hello(ByteView bytes) {
             BulkHello out;
             out.session_id = checks.fixed<Uuid>(in.getSessionId(), "sessionId");
             out.ticket = read_ticket(in.getTicket(), checks);
+            out.lane = in.getLane();
+            out.lanes = one_or_more(in.getLanes());
+            if (out.lane >= out.lanes) checks.fail("lane", "there are not so many");
             return out;
         });
 }

@@ -30,6 +30,7 @@ struct PeerHello {
     bool resume = false;
     bool overwrite_acknowledged = false;
     std::vector<std::string> capabilities;
+    std::uint8_t lanes = 1;
 
     bool operator==(const PeerHello&) const = default;
 };
@@ -58,6 +59,7 @@ struct PeerWelcome {
     PeerCheckpoint checkpoint;
     std::vector<std::uint64_t> sizes_bytes;
     std::vector<std::string> capabilities;
+    std::uint8_t lanes = 1;
 
     bool operator==(const PeerWelcome&) const = default;
 };
@@ -188,6 +190,8 @@ using TargetMessage = std::variant<PeerWelcome, PeerRefused, Committed, RangeHas
 struct BulkHello {
     Uuid session_id;
     Ticket ticket;
+    std::uint8_t lane = 0;
+    std::uint8_t lanes = 1;
 
     bool operator==(const BulkHello&) const = default;
 };

@@ -48,7 +48,9 @@ Result<> RedoJournal::format(BlockDevice& file, const JournalShape& shape,
     header.undo_bytes = shape.undo_bytes;
     header.points_max = shape.points_max;
     header.applied = applied;
-    header.applied.is_point = false;
+    const bool keeps_first = shape.duty == JournalDuty::first_point;
+    header.applied.is_point = keeps_first;
+    header.mode = keeps_first ? JournalMode::journal : JournalMode::direct;
     JournalStore store(file);
     return store.format(header);
 }
@@ -173,7 +175,7 @@ Result<> RedoJournal::write_group() {
 
 Result<> RedoJournal::make_room(std::uint64_t bytes) {
     while (used_bytes() + bytes + commit_reserve_bytes > header_.redo_bytes) {
-        if (!has_committed()) return go_direct();
+        if (!has_committed()) return keeps_first_ ? first_point_over_budget() : go_direct();
         TRY_VOID(apply_oldest());
     }
     return {};
@@ -186,6 +188,7 @@ Result<> RedoJournal::commit_now(const BatchMark& mark) {
     if (mode() == JournalMode::journal) TRY_VOID(make_room(journal_block_bytes));
     if (mode() == JournalMode::direct) return commit_direct(mark);
     Batch& batch = batch_for(mark.batch);
+    if (keeps_first_) TRY_VOID(check_undo_room());
     RecordHead head = head_for(RecordKind::commit, mark.batch, redo_head_);
     head.durable = durable_;
     head.content = batch.content.digest();
@@ -256,6 +259,10 @@ Result<bool> RedoJournal::apply_oldest() {
     for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));
     TRY_VOID(flush_disks());
     note_undo(std::move(undo));
+    if (keeps_first_) {
+        undone_.insert(undone_.end(), batch.touched.begin(), batch.touched.end());
+        undone_ = merged(std::move(undone_));
+    }
     header_.applied = *batch.mark;
     header_.redo_tail = batches_.size() > 1 ? batches_[1].first_position : redo_head_;
     TRY_VOID(store_.store(header_));

@@ -8,6 +8,10 @@
 /// larger than the redo ring goes to the disks directly: the slot says so before the first write in
 /// place, and the journal is used again after a batch that ends in a point.
 ///
+/// A journal that keeps its first point (the way back of a fenced source, ADR 0023) never goes to
+/// the disks directly: a batch that its rings cannot hold is refused before anything of it is
+/// committed, so that what the disks held when the journal was made can be brought back to its end.
+///
 /// After a failure of the file or of a disk nobody knows what is durable: every further call fails
 /// with "redo_journal_stopped", and the way on is to open the journal anew. What could not be
 /// flushed is then written once more, never only flushed again. Not thread-safe. Blocks.
@@ -20,12 +24,18 @@
 
 namespace drover::replicator {
 
+enum class JournalDuty : std::uint8_t {
+    recent_points = 0,  ///< as many as the undo ring holds
+    first_point = 1     ///< the one that the disks held when the journal was made, and no other
+};
+
 struct JournalShape {
     Uuid journal;  ///< random
     Digest key;    ///< see journal_key()
     std::uint64_t redo_bytes = 0;
     std::uint64_t undo_bytes = 0;
     std::uint32_t points_max = 0;
+    JournalDuty duty = JournalDuty::recent_points;
 };
 
 /// What must be the same for a journal to be applied to these disks.
@@ -39,21 +49,25 @@ struct JournalFrame {
 };
 
 [[nodiscard]] Error no_such_point(std::uint64_t batch);
+/// A journal that keeps its first point cannot hold a batch, or what it overwrites.
+[[nodiscard]] Error first_point_over_budget();
 
 class RedoJournal {
   public:
     using Disks = std::vector<BlockDevice*>;
 
-    /// Makes the file a journal without contents, in direct mode after `applied`. Errors: io,
-    /// invalid (the file is too small).
+    /// Makes the file a journal without contents: in direct mode after `applied`, or in journal
+    /// mode if `applied` is the first point, to be kept. Errors: io, invalid (the file is too
+    /// small).
     [[nodiscard]] static Result<> format(BlockDevice& file, const JournalShape& shape,
                                          const BatchMark& applied);
     /// Goes on where a crash interrupted: applies what is committed, drops what is not. File and
     /// disks outlive the journal. Errors: conflict "journal_of_another_job", corrupt
     /// "journal_corrupt" (a committed batch or a slot is damaged: compare the disks as a whole),
     /// io.
-    [[nodiscard]] static Result<std::unique_ptr<RedoJournal>> open(BlockDevice& file, Disks disks,
-                                                                   const Digest& key);
+    [[nodiscard]] static Result<std::unique_ptr<RedoJournal>> open(
+        BlockDevice& file, Disks disks, const Digest& key,
+        JournalDuty duty = JournalDuty::recent_points);
 
     /// direct: the disks are written in place and are no point until a batch ends in one.
     [[nodiscard]] JournalMode mode() const { return header_.mode; }
@@ -84,7 +98,8 @@ class RedoJournal {
     /// Takes the disks back to a point; later ones are gone. Open batches are dropped. Errors:
     /// not_found "no_such_point" (nothing was changed), corrupt (likewise), io.
     [[nodiscard]] Result<> restore(std::uint64_t batch);
-    /// There is no way back any more, durably: what the disks held is not what was sent.
+    /// There is no way back any more, durably: what the disks held is not what was sent. Nothing
+    /// for a first point, whose undo records say what the disks held before.
     [[nodiscard]] Result<> give_up_points();
 
   private:
@@ -110,9 +125,10 @@ class RedoJournal {
         std::uint64_t records = 0;
     };
 
-    RedoJournal(BlockDevice& file, Disks disks)
+    RedoJournal(BlockDevice& file, Disks disks, JournalDuty duty)
         : store_(file),
-          disks_(std::move(disks)) {}
+          disks_(std::move(disks)),
+          keeps_first_(duty == JournalDuty::first_point) {}
 
     /// Notes a failure: from then on nothing works.
     template <class T>
@@ -159,6 +175,10 @@ class RedoJournal {
     [[nodiscard]] Result<> run_restore();
     [[nodiscard]] Result<std::vector<UndoPart>> parts_of(const UndoExtent& undo);
     [[nodiscard]] Result<> play_undo(const UndoExtent& undo);
+    [[nodiscard]] Result<> check_undo_room() const;
+    [[nodiscard]] std::vector<Touched> to_undo(const Batch& batch) const;
+    [[nodiscard]] Result<> find_undone();
+    [[nodiscard]] Result<> check_restored();
     [[nodiscard]] static std::vector<Touched> merged(std::vector<Touched> ranges);
     [[nodiscard]] static std::uint64_t undo_bytes_max(std::span<const Touched> ranges);
 
@@ -173,6 +193,9 @@ class RedoJournal {
 
     JournalStore store_;
     Disks disks_;
+    bool keeps_first_;  ///< the first point is never given up
+    /// Of a first point: what undo records hold already, sorted. Later batches need no more.
+    std::vector<Touched> undone_;
     JournalHeader header_;         ///< as it is durable, but for redo_tail after a switch of modes
     std::uint64_t redo_head_ = 0;  ///< where the next record goes
     std::uint64_t durable_ = 0;    ///< everything below was flushed

@@ -7,8 +7,8 @@
 namespace drover::replicator {
 
 Result<std::unique_ptr<RedoJournal>> RedoJournal::open(BlockDevice& file, Disks disks,
-                                                       const Digest& key) {
-    std::unique_ptr<RedoJournal> journal(new RedoJournal(file, std::move(disks)));
+                                                       const Digest& key, JournalDuty duty) {
+    std::unique_ptr<RedoJournal> journal(new RedoJournal(file, std::move(disks), duty));
     TRY(journal->header_, journal->store_.open());
     if (journal->header_.key != key)
         return Error(
@@ -21,6 +21,7 @@ Result<std::unique_ptr<RedoJournal>> RedoJournal::open(BlockDevice& file, Disks 
 }
 
 Result<> RedoJournal::recover() {
+    if (keeps_first_) TRY_VOID(find_undone());
     if (header_.restoring) return run_restore();
     if (mode() == JournalMode::direct) return begin_life();
     TRY_VOID(scan_redo());

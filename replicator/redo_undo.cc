@@ -15,6 +15,13 @@ namespace {
 constexpr std::uint64_t piece_bytes_max = 256U << 10;
 constexpr std::size_t zero_unit_bytes = 4096;
 
+Error first_point_differs(const std::string& disk) {
+    return Error(Errc::io, "first_point_differs",
+                 disk + " does not keep what is written back to it",
+                 "the journal with everything that was overwritten",
+                 "look at the disk and its controller in the kernel log, then retry");
+}
+
 /// In whatever order.
 void mix(Digest& into, const Digest& other) {
     for (std::size_t i = 0; i < into.data.size(); ++i) into.data[i] ^= other.data[i];
@@ -65,8 +72,59 @@ std::uint64_t RedoJournal::undo_head() const {
     return header_.undos.back().position + header_.undos.back().bytes;
 }
 
+/// What a batch overwrites that no undo record holds yet. A first point needs the oldest content of
+/// a range only, and what is sent again after a crash must not need room again.
+std::vector<RedoJournal::Touched> RedoJournal::to_undo(const Batch& batch) const {
+    std::vector<Touched> out;
+    for (Touched range : merged(batch.touched)) {
+        const std::uint64_t end = range.offset + range.length;
+        auto done = std::ranges::partition_point(undone_, [&](const Touched& each) {
+            return std::tie(each.disk, each.offset) < std::tie(range.disk, range.offset) &&
+                   (each.disk < range.disk || each.offset + each.length <= range.offset);
+        });
+        for (; done != undone_.end() && done->disk == range.disk && done->offset < end; ++done) {
+            if (done->offset > range.offset)
+                out.push_back({range.disk, range.offset, done->offset - range.offset});
+            range.offset = std::min(done->offset + done->length, end);
+        }
+        range.length = end - range.offset;
+        if (range.length > 0) out.push_back(range);
+    }
+    return out;
+}
+
+/// Before the COMMIT, which cannot be taken back: every batch that is or will be committed finds
+/// room for what it overwrites.
+Result<> RedoJournal::check_undo_room() const {
+    std::uint64_t needed = undo_used();
+    for (const Batch& batch : batches_) needed += undo_bytes_max(to_undo(batch));
+    return needed <= header_.undo_bytes ? Result<>() : first_point_over_budget();
+}
+
+/// What the undo records hold that an earlier process wrote.
+Result<> RedoJournal::find_undone() {
+    std::vector<Touched> ranges;
+    for (const UndoExtent& undo : header_.undos) {
+        TRY(const std::vector<UndoPart> parts, parts_of(undo));
+        for (const UndoPart& part : parts) {
+            std::uint64_t position = part.position;
+            for (std::uint64_t n = 0; n < part.records; ++n) {
+                TRY(const auto record, store_.read(header_, JournalRing::undo, position));
+                if (!record) return journal_corrupt("an undo record is gone");
+                for (const RecordEntry& entry : record->head.entries)
+                    ranges.push_back({entry.disk, entry.offset, entry.length});
+                position += record->head.bytes();
+            }
+        }
+    }
+    undone_ = merged(std::move(ranges));
+    return {};
+}
+
 /// Older undo records are given up, durably, before they are overwritten.
 Result<> RedoJournal::make_undo_room(std::uint64_t bytes) {
+    if (keeps_first_)
+        return bytes <= header_.undo_bytes - undo_used() ? Result<>() : first_point_over_budget();
     const std::size_t before = header_.undos.size();
     while (!header_.undos.empty() &&
            (bytes > header_.undo_bytes - undo_used() || header_.undos.size() >= journal_undos_max))
@@ -77,7 +135,7 @@ Result<> RedoJournal::make_undo_room(std::uint64_t bytes) {
 /// nullopt if the ring cannot hold them: then there is no way back over this batch.
 Result<std::optional<UndoExtent>> RedoJournal::make_undo(const Batch& batch) {
     if (pending_undo_) return pending_undo_;
-    const std::vector<Touched> ranges = merged(batch.touched);
+    const std::vector<Touched> ranges = keeps_first_ ? to_undo(batch) : merged(batch.touched);
     const std::uint64_t bytes = undo_bytes_max(ranges);
     const bool fits = header_.points_max > 0 && bytes <= header_.undo_bytes;
     TRY_VOID(make_undo_room(fits ? bytes : header_.undo_bytes + 1));
@@ -141,7 +199,7 @@ void RedoJournal::note_undo(std::optional<UndoExtent> undo) {
     const auto leads_nowhere = [&] { return !undos.empty() && !undos.front().before.is_point; };
     while (leads_nowhere()) undos.erase(undos.begin());
     for (std::size_t i = undos.size(); i-- > 1;)
-        if (!undos[i].before.is_point) pass_through(i);
+        if (keeps_first_ || !undos[i].before.is_point) pass_through(i);
     while (undos.size() > header_.points_max) give_up_one();
 }
 
@@ -186,6 +244,16 @@ std::vector<BatchMark> RedoJournal::points() const {
     return out;
 }
 
+Error first_point_over_budget() {
+    return Error(
+        Errc::invalid, "reverse_over_budget",
+        "the journal has no room for what was written on the target, or for what it "
+        "overwrites here: each takes one half of it",
+        "the disks as they were fenced; nothing of it was written in place",
+        "on this host raise journal.size_mib in agent.toml to at least two and a half "
+        "times of what was written, restart drover-agent and retry; or abandon the writes");
+}
+
 Error no_such_point(std::uint64_t batch) {
     return Error(Errc::not_found, "no_such_point",
                  "the journal has no way back to batch " + std::to_string(batch),
@@ -206,7 +274,7 @@ Result<> RedoJournal::restore(std::uint64_t batch) {
 
 Result<> RedoJournal::give_up_points() {
     TRY_VOID(usable());
-    if (header_.undos.empty() && !header_.applied.is_point) return {};
+    if (keeps_first_ || (header_.undos.empty() && !header_.applied.is_point)) return {};
     header_.undos.clear();
     header_.applied.is_point = false;
     return guarded(store_.store(header_));
@@ -228,10 +296,40 @@ Result<> RedoJournal::run_restore() {
         TRY_VOID(play_undo(header_.undos[at]));
     } while (header_.undos[at].before.batch != goal);
     TRY_VOID(flush_disks());
+    if (keeps_first_) TRY_VOID(check_restored());
     header_.applied = header_.undos[at].before;
     header_.undos.resize(at);
     header_.restoring.reset();
+    undone_.clear();
     return begin_life();
+}
+
+/// The disks hold what the undo records say, each range of which was recorded once. Errors: io
+/// "first_point_differs", corrupt.
+Result<> RedoJournal::check_restored() {
+    const AlignedBuffer buffer(piece_bytes_max);
+    for (const UndoExtent& undo : header_.undos) {
+        TRY(const std::vector<UndoPart> parts, parts_of(undo));
+        for (const UndoPart& part : parts) {
+            std::uint64_t position = part.position;
+            for (std::uint64_t n = 0; n < part.records; ++n) {
+                TRY(const auto record, store_.read(header_, JournalRing::undo, position));
+                if (!record) return journal_corrupt("an undo record is gone");
+                ByteView payload = record->payload;
+                for (const RecordEntry& entry : record->head.entries) {
+                    const auto found = buffer.first(entry.length);
+                    TRY_VOID(disks_[entry.disk]->read(entry.offset, found));
+                    const bool is_same =
+                        entry.zero ? std::ranges::all_of(found, [](auto b) { return b == 0; })
+                                   : std::ranges::equal(found, payload.first(entry.length));
+                    if (!is_same) return first_point_differs(disks_[entry.disk]->facts().path);
+                    if (!entry.zero) payload = payload.subspan(entry.length);
+                }
+                position += record->head.bytes();
+            }
+        }
+    }
+    return {};
 }
 
 /// Looks at every record. Errors: corrupt.

@@ -1,6 +1,7 @@
 #include "replicator/source_connect.h"
 
 #include "base/mutation.h"
+#include "replicator/bulk_lanes.h"
 #include "replicator/peer_codec.h"
 #include "replicator/source_skip.h"
 
@@ -118,12 +119,7 @@ Result<> check_welcome(SourceJob& job, const PeerWelcome& welcome) {
     return {};
 }
 
-}  // namespace
-
-Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel& control,
-                                                     wire::Link& bulk) {
-    const Wishes::Desired desired = job.wishes.desired();
-    job.serial = desired.ticket.serial;
+PeerHello hello_for(const SourceJob& job, const Wishes::Desired& desired, unsigned lanes) {
     PeerHello hello;
     hello.ticket = desired.ticket;
     hello.generation = job.state.generation();
@@ -134,20 +130,62 @@ Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel
                           read_back_capability};
     for (std::string& name : codec_capabilities(job.config.compression))
         hello.capabilities.push_back(std::move(name));
-    TRY_VOID(control.send(hello));
+    if (lanes > 1) hello.capabilities.emplace_back(lanes_capability);
+    hello.lanes = static_cast<std::uint8_t>(lanes);
+    return hello;
+}
+
+/// How many lanes the target gives to the source that asked for `wanted`.
+Result<unsigned> lanes_in(const PeerWelcome& welcome, unsigned wanted) {
+    if (std::ranges::count(welcome.capabilities, lanes_capability) == 0) return 1U;
+    if (welcome.lanes <= wanted) return unsigned{welcome.lanes};
+    return Error(Errc::unsupported, "version_mismatch",
+                 "the target chose more bulk links than were offered");
+}
+
+/// Says on each which one it is, and connects the second and later ones.
+Result<> open_lanes(PeerChannel& control, PeerLinks& links, Wishes::Attachment& attached,
+                    BulkHello hello) {
+    for (hello.lane = 0; hello.lane < hello.lanes; ++hello.lane) {
+        if (hello.lane > 0) {
+            TRY(auto dialled, links.dial_bulk());
+            attached.add(*dialled);
+            links.more_bulk.push_back(std::move(dialled));
+        }
+        wire::Link& link = hello.lane == 0 ? *links.bulk : *links.more_bulk.back();
+        // At once: a listener waits for the first frame of a link only so long.
+        if (const auto sent = link.send(encode(hello)); !sent)
+            return control.reason_behind(sent.error());
+    }
+    return {};
+}
+
+}  // namespace
+
+Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job, PeerChannel& control,
+                                                     PeerLinks& links,
+                                                     Wishes::Attachment& attached) {
+    const Wishes::Desired desired = job.wishes.desired();
+    job.serial = desired.ticket.serial;
+    const unsigned lanes_wanted =
+        links.dial_bulk ? std::clamp(job.config.streams, 1U, lanes_max) : 1U;
+    TRY_VOID(control.send(hello_for(job, desired, lanes_wanted)));
     TRY(const PeerWelcome welcome, control.expect<PeerWelcome>());
     TRY_VOID(check_welcome(job, welcome));
+    TRY(const unsigned lanes, lanes_in(welcome, lanes_wanted));
     job.makes_points = welcome.mode == JournalMode::journal;
     job.reads_back = std::ranges::count(welcome.capabilities, read_back_capability) > 0;
     job.read_back_seen = {};
     job.codecs = codecs_in(welcome.capabilities);
     if (is_ours(job, welcome.checkpoint)) {
         go_on(job, welcome.checkpoint);
+    } else if (job.config.fence_point) {
+        return changes_unknown("the source no longer holds what it was fenced with");
     } else {
         start_over(job, welcome.checkpoint);
     }
-    const Bytes first = encode(BulkHello{welcome.session_id, desired.ticket});
-    if (const auto sent = bulk.send(first); !sent) return control.reason_behind(sent.error());
+    TRY_VOID(open_lanes(control, links, attached,
+                        {welcome.session_id, desired.ticket, 0, static_cast<std::uint8_t>(lanes)}));
     std::vector<std::uint64_t> mirrored_upto;
     for (std::size_t i = 0; i < job.disks(); ++i) {
         const bool whole = job.state.phase(i) == CopyPhase::tracked;

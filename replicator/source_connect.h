@@ -12,10 +12,11 @@ namespace drover::replicator {
 ///   turned out durable the target is blank              ─► everything is dirty, sweep from the
 ///   start anything else                    ─► compare every disk
 ///
-/// Then opens the bulk link. Returns `mirrored_upto` for the batch stream. Errors: those of the
-/// link; denied, unsupported, invalid when the target refuses.
+/// Then opens as many bulk links as both want. Returns `mirrored_upto` for the batch stream.
+/// Errors: those of the links; denied, unsupported, invalid when the target refuses.
 [[nodiscard]] Result<std::vector<std::uint64_t>> connect_to_target(SourceJob& job,
                                                                    PeerChannel& control,
-                                                                   wire::Link& bulk);
+                                                                   PeerLinks& links,
+                                                                   Wishes::Attachment& attached);
 
 }  // namespace drover::replicator

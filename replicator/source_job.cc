@@ -65,7 +65,12 @@ void report_progress(SourceJob& job) {
     if (job.report.is_due()) tell_progress(job);
 }
 
-void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {
+Result<> compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {
+    if (job.config.fence_point) {
+        // Under this name nobody knows the fence point: the doubt outlives this process.
+        job.state.renew_generation(job.random.uuid());
+        return changes_unknown(cause);
+    }
     revoke_skips(job, disk);
     // First the phase: killed in between, the disk is compared although the target knows it.
     job.state.set_cursor(disk, 0);
@@ -77,6 +82,7 @@ void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause) {
     job.state.unread(disk, 0).clear_all();
     job.state.unread(disk, 1).clear_all();
     job.report.generation_gone(static_cast<std::uint32_t>(disk), cause);
+    return {};
 }
 
 Result<> check_sizes(SourceJob& job) {
@@ -92,7 +98,7 @@ Result<> check_sizes(SourceJob& job) {
         if (job.state.phase(i) == CopyPhase::comparing)
             job.state.set_cursor(i, 0);
         else if (job.state.phase(i) != CopyPhase::unknown)
-            compare_anew(job, i, "the disk was resized: " + what);
+            TRY_VOID(compare_anew(job, i, "the disk was resized: " + what));
         return Error(Errc::io, "disk_resized", what, "what was copied before",
                      "give the disk its size back, or plan the job again with the new size");
     }

@@ -74,8 +74,8 @@ void tell_progress(SourceJob& job);
 void report_progress(SourceJob& job);
 
 /// A disk whose content on the target is no longer known starts over with a comparison, under a new
-/// generation.
-void compare_anew(SourceJob& job, std::size_t disk, const std::string& cause);
+/// generation. Errors: conflict "changes_unknown" on the way back, for good.
+[[nodiscard]] Result<> compare_anew(SourceJob& job, std::size_t disk, const std::string& cause);
 
 /// Success if every disk has the size that it was planned with. One that has not is compared as a
 /// whole once it has it again. Errors: io ("disk_resized").

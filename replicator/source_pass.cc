@@ -16,6 +16,11 @@ namespace {
 /// A writer that leaves no quiet moment in as many rounds will leave none soon.
 constexpr int rounds_max = 32;
 
+/// The way back is one batch: all of it, or nothing.
+bool is_full(const SourceJob& job, const BatchStream& stream) {
+    return !job.config.fence_point && batch_is_full(stream.open_bytes());
+}
+
 /// Reads one extent and sends it.
 Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, const Extent& extent,
                      const AlignedBuffer& buffer, PassFacts& facts) {
@@ -38,7 +43,7 @@ Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, Pa
     std::uint64_t block = sweeps ? job.state.cursor(disk) / block_bytes : 0;
     while (block < dirty.blocks()) {
         if (job.interrupted()) return false;
-        if (batch_is_full(stream.open_bytes())) TRY_VOID(stream.commit());
+        if (is_full(job, stream)) TRY_VOID(stream.commit());
         const Region region =
             take_to_send(job, disk, job.state.pending(disk, stream.open_batch()), block);
         if (!sweeps) job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
@@ -74,9 +79,11 @@ Result<bool> send_until_quiet(SourceJob& job, BatchStream& stream, PassFacts& fa
         window.begin();
         TRY(const bool is_complete, send_disks(job, stream, facts));
         if (!is_complete) return false;
-        TRY(facts.is_point, look(job, window));
-        if (facts.is_point) stream.mark_point(job.clock.wall_micros());
-        if (facts.is_point || job.lost_disks != 0 || batch_is_full(stream.open_bytes())) break;
+        TRY(auto taken, look(job, window));
+        if (DROVER_MUTANT("pass_is_point")) taken = job.clock.wall_micros();
+        facts.is_point = taken.has_value();
+        if (taken) stream.mark_point(*taken);
+        if (facts.is_point || job.lost_disks != 0 || is_full(job, stream)) break;
     }
     return true;
 }
@@ -106,7 +113,6 @@ Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk, std::u
     job.state.add(mirrors ? Counter::bytes_sent_mirror : Counter::bytes_sent_sync,
                   sent.payload_bytes);
     job.state.add(Counter::bytes_zero_skipped, sent.zero_bytes);
-    job.state.add(Counter::bytes_on_wire, sent.wire_bytes);
     report_progress(job);
     // The limit is for the sake of the link, so it counts what the link carries.
     const std::int64_t wait = job.rate.wait_ms(
@@ -114,8 +120,10 @@ Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk, std::u
     return wait > 0 ? job.wishes.delay(wait, job.serial) : Result<>();
 }
 
-Result<bool> look(SourceJob& job, QuietWindow& window) {
+Result<std::optional<WallMicros>> look(SourceJob& job, QuietWindow& window) {
     const std::lock_guard lock(job.tracker_mutex);
+    // Not later: a disk may be written while the audits run, and that is not in the point.
+    const WallMicros taken = job.clock.wall_micros();
     TRY(const QuietWindow::Sight sight, window.look());
     for (std::size_t i = 0; i < sight.audits.size(); ++i) {
         const Audit::Verdict verdict = sight.audits[i].verdict;
@@ -124,7 +132,7 @@ Result<bool> look(SourceJob& job, QuietWindow& window) {
         if (is_lost || verdict == Audit::Verdict::repaired)
             job.state.add(Counter::tracker_losses, 1);
     }
-    return sight.is_quiet;
+    return sight.is_quiet ? std::optional(taken) : std::nullopt;
 }
 
 Result<bool> refresh_trackers(SourceJob& job) {
@@ -141,7 +149,8 @@ Result<bool> refresh_trackers(SourceJob& job) {
         if (is_lost || audit.verdict == Audit::Verdict::repaired)
             job.state.add(Counter::tracker_losses, 1);
         if (is_lost || was_lost)
-            compare_anew(job, i, "events of the change tracker were lost: " + audit.detail);
+            TRY_VOID(
+                compare_anew(job, i, "events of the change tracker were lost: " + audit.detail));
     }
     return exact;
 }

@@ -6,6 +6,8 @@
 #include "replicator/quiet_window.h"
 #include "replicator/source_job.h"
 
+#include <optional>
+
 namespace drover::replicator {
 
 struct PassFacts {
@@ -26,8 +28,9 @@ struct PassFacts {
 [[nodiscard]] Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk,
                                  std::uint64_t offset, ByteView data, PassFacts& facts);
 
-/// The end of a round of the window. What its audits say is passed on: they say it once.
-[[nodiscard]] Result<bool> look(SourceJob& job, QuietWindow& window);
+/// The end of a round of the window: if it was quiet, a time that the point is as of, so that
+/// whatever completed before it was read. What the audits say is passed on: they say it once.
+[[nodiscard]] Result<std::optional<WallMicros>> look(SourceJob& job, QuietWindow& window);
 
 /// Refreshes and audits the trackers of disks that are past their first sweep. Returns whether
 /// every audit was exact. A lost audit sends its disk back to comparing.

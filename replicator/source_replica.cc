@@ -3,7 +3,6 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "replicator/batch_stream.h"
-#include "replicator/bulk_packer.h"
 #include "replicator/peer_channel.h"
 #include "replicator/source_compare.h"
 #include "replicator/source_connect.h"
@@ -81,7 +80,9 @@ class Source final : public SourceReplica {
     void run();
     [[nodiscard]] Result<> connect_and_serve();
     [[nodiscard]] Result<> compare_on(PeerChannel& control);
-    [[nodiscard]] Result<> serve(PeerChannel& control, wire::Link& bulk);
+    [[nodiscard]] Result<> serve(PeerChannel& control, PeerLinks& links,
+                                 Wishes::Attachment& attached);
+    [[nodiscard]] std::vector<BulkLane> lanes_over(PeerLinks& links);
     [[nodiscard]] Result<> step(PeerChannel& control, BatchStream& stream);
     [[nodiscard]] Result<> seal(Freezer& freezer, BatchStream& stream);
     [[nodiscard]] Result<> end_drain(PeerChannel& control, BatchStream& stream,
@@ -141,11 +142,11 @@ void Source::note_failure(const Error& error) {
 
 Result<> Source::connect_and_serve() {
     TRY(PeerLinks links, job_.config.dial());
-    const Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
+    Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
     PeerChannel control(*links.control, job_.config.ack_timeout_ms);
     if (job_.wishes.compare_wanted()) return compare_on(control);
-    return serve(control, *links.bulk);
+    return serve(control, links, attached);
 }
 
 /// The disks on the other side are not ours: no pass, no batch, not even a hello for one.
@@ -156,14 +157,23 @@ Result<> Source::compare_on(PeerChannel& control) {
     return {};
 }
 
-Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
-    TRY(auto mirrored_upto, connect_to_target(job_, control, bulk));
+std::vector<BulkLane> Source::lanes_over(PeerLinks& links) {
+    const auto packer = [this] {
+        return std::make_unique<BulkPacker>(job_.codecs, job_.config.compression, job_.clock);
+    };
+    std::vector<BulkLane> lanes;
+    lanes.push_back({*links.bulk, packer()});
+    for (const auto& link : links.more_bulk) lanes.push_back({*link, packer()});
+    return lanes;
+}
+
+Result<> Source::serve(PeerChannel& control, PeerLinks& links, Wishes::Attachment& attached) {
+    TRY(auto mirrored_upto, connect_to_target(job_, control, links, attached));
     BatchStream::Listener listener;
     if (job_.reads_back)
         listener = [this](const ReadBackFound& found) { take_read_back(job_, found); };
-    BulkPacker packer(job_.codecs, job_.config.compression, job_.clock);
-    BatchStream stream(bulk, control, job_.state, std::move(mirrored_upto), std::move(listener),
-                       &packer);
+    SourceLanes lanes(lanes_over(links));
+    BatchStream stream(lanes, control, job_.state, std::move(mirrored_upto), std::move(listener));
     job_.report.set_detail({});
     enter_by_phases();
     if (all_tracked(job_)) job_.report.mirror_done(job_.state.generation());
@@ -172,8 +182,10 @@ Result<> Source::serve(PeerChannel& control, wire::Link& bulk) {
         if (job_.wishes.is_over(job_.serial) || job_.wishes.is_quiet()) return {};
         if (job_.wishes.compare_wanted()) return {};
         if (job_.wishes.prove_wanted()) {
-            TRY(VerifyDone done, prove_by_induction(job_, control));
-            job_.wishes.finish_prove(std::move(done));
+            auto proof = prove_by_induction(job_, control);
+            // That it does not hold is an answer, and ends no connection.
+            if (!proof && proof.error().code() != Errc::conflict) return proof.error();
+            job_.wishes.finish_prove(std::move(proof));
         } else if (job_.wishes.verify_wanted()) {
             TRY(VerifyDone done, verify_disks(job_, control));
             job_.wishes.finish_verify(std::move(done));
@@ -396,6 +408,7 @@ Result<std::unique_ptr<SourceReplica>> open_source_replica(SourceConfig config,
         key.tracker_generations.push_back(disk.tracker->generation());
         key.trackers_resumed = key.trackers_resumed && disk.tracker->resumed();
     }
+    key.fence_point = config.fence_point;
     TRY_VOID(open_skips(config, key, random));
     TRY(SourceState state, SourceState::open(config.state_directory, key, random.uuid()));
     return std::unique_ptr<SourceReplica>(

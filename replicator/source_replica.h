@@ -28,6 +28,9 @@ namespace drover::replicator {
 struct PeerLinks {
     std::unique_ptr<wire::Link> control;
     std::unique_ptr<wire::Link> bulk;
+    /// Connects one more bulk link to the same target. Empty: there can be none.
+    std::function<Result<std::unique_ptr<wire::Link>>()> dial_bulk = {};
+    std::vector<std::unique_ptr<wire::Link>> more_bulk = {};  ///< so far, by the replica
 };
 
 /// Called on the replica's thread; must not block and must not call back into the replica.
@@ -72,8 +75,13 @@ struct SourceConfig {
     /// Connects both links to the target. Called again, with backoff, after every loss.
     std::function<Result<PeerLinks>()> dial;
     std::int64_t ack_timeout_ms = 30'000;
-    Compression compression = Compression::automatic;  ///< of what goes over the bulk link
+    Compression compression = Compression::automatic;  ///< of what goes over the bulk links
+    unsigned streams = 1;  ///< bulk links, 1..lanes_max, to a target that knows how; else one
     Pacing pacing;
+    /// For the way back (ADR 0023): the other end holds the fence point of this name, and the
+    /// trackers, attached before it was left, know all that differs from it. That alone is sent, as
+    /// one batch. Nothing is ever mirrored or compared: a doubt ends in "changes_unknown".
+    std::optional<Generation> fence_point;
 };
 
 /// Where the trackers stood when the fence closed.

@@ -53,7 +53,10 @@ class Spool {
     std::vector<Part> parts_;
 };
 
-enum class Collected : std::uint8_t { quiet, never_quiet, too_large };
+struct Collected {
+    std::optional<WallMicros> taken = {};  ///< none: not all of it in a quiet moment
+    bool is_too_large = false;
+};
 
 SealOutcome refused(Error error) {
     return {{}, std::move(error)};
@@ -99,12 +102,12 @@ Result<Collected> collect(SourceJob& job, std::uint64_t batch, QuietWindow& wind
     for (int round = 0; round < frozen_rounds_max; ++round) {
         window.begin();
         TRY(const bool has_all, read_dirty(job, batch, spool));
-        if (!has_all) return Collected::too_large;
-        TRY(const bool is_quiet, look(job, window));
-        if (is_quiet) return Collected::quiet;
+        if (!has_all) return Collected{{}, true};
+        TRY(const auto taken, look(job, window));
+        if (taken) return Collected{taken};
         if (job.lost_disks != 0) break;
     }
-    return Collected::never_quiet;
+    return Collected();
 }
 
 Result<> ship(SourceJob& job, BatchStream& stream, const Spool& spool) {
@@ -143,17 +146,18 @@ Result<SealOutcome> seal_point(SourceJob& job, BatchStream& stream, Freezer& fre
     const SteadyMillis began = job.clock.steady_ms();
     if (auto frozen = freezer.freeze(); !frozen) return refused(frozen.error());
     const auto collected = collect(job, stream.open_batch(), window, spool);
-    SealedPoint point{stream.open_batch(), job.clock.wall_micros()};
     const auto kind = freezer.thaw();
+    SealedPoint point{stream.open_batch()};
     point.frozen_ms = job.clock.steady_ms() - began;
 
     TRY_VOID(collected);
     TRY_VOID(ship(job, stream, spool));
-    const bool is_point = kind && *collected == Collected::quiet;
-    if (is_point) stream.mark_point(point.taken_micros, *kind);
+    const bool is_point = kind && collected->taken;
+    if (is_point) stream.mark_point(*collected->taken, *kind);
     TRY_VOID(stream.finish(is_point));
     if (!kind) return refused(kind.error());
-    if (!is_point) return refused(*collected == Collected::too_large ? too_large() : never_quiet());
+    if (!is_point) return refused(collected->is_too_large ? too_large() : never_quiet());
+    point.taken_micros = *collected->taken;
     point.kind = *kind;
     return not_refused(point);
 }

@@ -36,6 +36,14 @@ std::uint64_t words_needed(const std::vector<std::uint64_t>& sizes_bytes) {
 
 }  // namespace
 
+Error changes_unknown(const std::string& why) {
+    return Error(Errc::conflict, "changes_unknown",
+                 "what was written on the target since its activation is not known exactly: " + why,
+                 "all data on the target, which is down; the source as it was fenced",
+                 "abandon the way back with the acknowledgement that those writes are lost; copies "
+                 "of them can be made from the target's disks before that");
+}
+
 SourceState::SourceState(SharedMap map, std::filesystem::path path,
                          const std::vector<std::uint64_t>& sizes_bytes)
     : map_(std::move(map)),
@@ -61,14 +69,30 @@ Result<SourceState> SourceState::open(const std::filesystem::path& directory,
         if (found) {
             SourceState state(std::move(*found), path, key.sizes_bytes);
             // Without a generation its maker was killed before it had said anything in it.
-            if (!state.generation().is_zero()) return state;
+            const bool is_begun = !state.generation().is_zero();
+            if (is_begun && key.fence_point && state.generation() != *key.fence_point)
+                return changes_unknown("an earlier look at them was in doubt");
+            if (is_begun && (state.is_known_to_target() || !key.fence_point)) return state;
+            if (key.fence_point) return begin(std::move(state), key, fresh);
         }
     }
     const bool existed = SharedMap::exists(path);
+    if (key.fence_point && (existed || !key.trackers_resumed))
+        return changes_unknown("they were not tracked without a gap");
     TRY(SharedMap created, SharedMap::create(path, map_key, fresh, words));
     SourceState state(std::move(created), path, key.sizes_bytes);
     state.lost_earlier_ = existed;
-    state.renew_generation(fresh);
+    return begin(std::move(state), key, fresh);
+}
+
+/// Of a new map. Killed on the way to a fence point, all of it is done again: nothing was taken
+/// from the trackers yet.
+Result<SourceState> SourceState::begin(SourceState state, const SourceStateKey& key,
+                                       const Uuid& fresh) {
+    state.renew_generation(key.fence_point ? *key.fence_point : fresh);
+    if (!key.fence_point) return state;
+    for (std::size_t i = 0; i < state.disks(); ++i) state.set_phase(i, CopyPhase::tracked);
+    state.set_acked_batch(0, true);
     return state;
 }
 

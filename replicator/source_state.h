@@ -46,12 +46,17 @@ struct SourceStateKey {
     std::vector<std::uint64_t> sizes_bytes;
     std::vector<Generation> tracker_generations;
     bool trackers_resumed = false;  ///< all of them
+    /// The trackers know what differs from this, which the other end holds. Then state that was
+    /// lost is an error.
+    std::optional<Generation> fence_point = {};
 };
+
+[[nodiscard]] Error changes_unknown(const std::string& why);
 
 class SourceState {
   public:
     /// Takes over an earlier process's state if everything in the key matches, else starts a new
-    /// generation with every disk unknown. Errors: io, unavailable.
+    /// generation with every disk unknown. Errors: io, unavailable, conflict "changes_unknown".
     [[nodiscard]] static Result<SourceState> open(const std::filesystem::path& directory,
                                                   const SourceStateKey& key, const Uuid& fresh);
 
@@ -100,6 +105,9 @@ class SourceState {
   private:
     SourceState(SharedMap map, std::filesystem::path path,
                 const std::vector<std::uint64_t>& sizes_bytes);
+
+    [[nodiscard]] static Result<SourceState> begin(SourceState state, const SourceStateKey& key,
+                                                   const Uuid& fresh);
 
     struct Maps {
         std::size_t first_word = 0;

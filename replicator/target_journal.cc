@@ -36,6 +36,14 @@ bool may_pass(const Error& error) {
 
 }  // namespace
 
+Error first_point_lost(const std::string& why) {
+    return Error(Errc::corrupt, "first_point_lost",
+                 "what the source held when it was fenced cannot be brought back: " + why,
+                 "the disks as they are; they stay fenced",
+                 "restore the journal and the agent's state directory from where they went, then "
+                 "retry");
+}
+
 Checkpoint without_knowledge(Checkpoint checkpoint) {
     if (checkpoint.state == CheckpointState::syncing && !checkpoint.generation.is_zero())
         checkpoint.state = CheckpointState::invalid;
@@ -44,12 +52,15 @@ Checkpoint without_knowledge(Checkpoint checkpoint) {
     return checkpoint;
 }
 
-std::filesystem::path journal_path(const std::filesystem::path& directory, const JobId& job) {
-    return directory / (uuid_text(job) + "." + std::string(journal_file_name));
+std::filesystem::path journal_path(const std::filesystem::path& directory, const JobId& job,
+                                   JournalDuty duty) {
+    const std::string of_source = duty == JournalDuty::first_point ? ".reverse" : "";
+    return directory / (uuid_text(job) + of_source + "." + std::string(journal_file_name));
 }
 
 Result<Checkpoint> TargetJournal::begin(RedoJournal::Disks disks, const Checkpoint& checkpoint) {
     const std::lock_guard lock(mutex_);
+    if (place_.duty == JournalDuty::first_point) return begin_first_point(disks, checkpoint);
     Checkpoint next = checkpoint;
     const bool is_believed =
         checkpoint.mode == JournalMode::journal && checkpoint.state == CheckpointState::syncing;
@@ -71,6 +82,33 @@ Result<Checkpoint> TargetJournal::begin(RedoJournal::Disks disks, const Checkpoi
     return next;
 }
 
+/// What it keeps is the only way back: it is never made a second time.
+Result<Checkpoint> TargetJournal::begin_first_point(const RedoJournal::Disks& disks,
+                                                    const Checkpoint& checkpoint) {
+    Checkpoint next = checkpoint;
+    next.mode = JournalMode::journal;
+    const bool is_made = checkpoint.mode == JournalMode::journal;
+    if (is_made) {
+        bool is_open = journal_ && journal_->drop_open();
+        if (!is_open) {
+            journal_.reset();
+            TRY(is_open, reopen(disks));
+        }
+        if (!is_open) return first_point_lost("the journal that keeps it is gone or damaged");
+    }
+    // Nothing was written yet: it may be made anew, for example with more room.
+    const bool is_untouched = !is_made || (journal_->applied().batch == 0 && checkpoint.batch == 0);
+    if (is_untouched) {
+        TRY_VOID(make(disks, 0));
+    } else if (journal_->applied().batch == 0) {
+        next = without_knowledge(next);  // taken back; nothing is sent any more
+    } else if (!follow(next)) {
+        return first_point_lost("the journal knows of fewer batches than were acknowledged");
+    }
+    note_state();
+    return next;
+}
+
 /// False if it cannot be believed, whatever is tried.
 Result<bool> TargetJournal::reopen(const RedoJournal::Disks& disks) {
     auto file = open_journal_file(path());
@@ -80,7 +118,7 @@ Result<bool> TargetJournal::reopen(const RedoJournal::Disks& disks) {
                   file.error().text());
         return false;
     }
-    auto journal = RedoJournal::open(**file, disks, journal_key(job_, disks));
+    auto journal = RedoJournal::open(**file, disks, journal_key(job_, disks), place_.duty);
     if (!journal && may_pass(journal.error())) return journal.error();
     if (!journal) {
         log::warn("replicator", "the target's journal cannot be believed; all is compared",
@@ -101,11 +139,11 @@ Result<> TargetJournal::make(const RedoJournal::Disks& disks, std::uint64_t batc
     if (!file) return file.error();
     file_ = std::move(*file);
     const JournalShape shape{SystemRandom().uuid(), journal_key(job_, disks), place_.redo_bytes,
-                             place_.undo_bytes, place_.points_max};
+                             place_.undo_bytes,     place_.points_max,        place_.duty};
     BatchMark applied;
     applied.batch = batch;
     TRY_VOID(RedoJournal::format(*file_, shape, applied));
-    TRY(journal_, RedoJournal::open(*file_, disks, shape.key));
+    TRY(journal_, RedoJournal::open(*file_, disks, shape.key, place_.duty));
     return {};
 }
 
@@ -134,7 +172,11 @@ Result<> TargetJournal::add(const FrameHeader& header, ByteView payload) {
     frame.range = {header.offset, header.raw_length, static_cast<std::uint16_t>(header.disk),
                    header.kind != FrameKind::data};
     frame.data = payload;
-    return journal_->add(frame);
+    const JournalMode before = journal_->mode();
+    const Result<> added = journal_->add(frame);
+    // The disks are written in place from here on: there is no way back any more.
+    if (journal_->mode() != before) note_state();
+    return added;
 }
 
 Result<> TargetJournal::commit(const Commit& batch) {

@@ -24,11 +24,15 @@ struct JournalPlace {
     std::uint64_t redo_bytes = 192U << 20;
     std::uint64_t undo_bytes = 192U << 20;
     std::uint32_t points_max = 8;
+    /// With JournalDuty::first_point the file has a name of its own: it belongs to the job's
+    /// source.
+    JournalDuty duty = JournalDuty::recent_points;
 };
 
 /// Of one job, in the directory that all share.
 [[nodiscard]] std::filesystem::path journal_path(const std::filesystem::path& directory,
-                                                 const JobId& job);
+                                                 const JobId& job,
+                                                 JournalDuty duty = JournalDuty::recent_points);
 
 class TargetJournal {
   public:
@@ -40,7 +44,8 @@ class TargetJournal {
     /// a journal, or makes a new one; frames of an open batch are forgotten. Returns the checkpoint
     /// as it must be now, to be stored before anything is done: ahead by what the journal held, or
     /// invalid if the journal is gone and nobody knows what is on the disks. Errors: io,
-    /// unavailable: try again later.
+    /// unavailable: try again later. One that keeps its first point is made once, while the
+    /// checkpoint is in direct mode; after that its loss is an error, corrupt "first_point_lost".
     [[nodiscard]] Result<Checkpoint> begin(RedoJournal::Disks disks, const Checkpoint& checkpoint);
 
     [[nodiscard]] Result<> add(const FrameHeader& header, ByteView payload);
@@ -64,13 +69,15 @@ class TargetJournal {
     [[nodiscard]] Result<> remove();
 
   private:
+    [[nodiscard]] Result<Checkpoint> begin_first_point(const RedoJournal::Disks& disks,
+                                                       const Checkpoint& checkpoint);
     [[nodiscard]] Result<bool> reopen(const RedoJournal::Disks& disks);
     [[nodiscard]] Result<> make(const RedoJournal::Disks& disks, std::uint64_t batch);
     [[nodiscard]] bool follow(Checkpoint& checkpoint);
     void note_state();
 
     [[nodiscard]] std::filesystem::path path() const {
-        return journal_path(place_.directory, job_);
+        return journal_path(place_.directory, job_, place_.duty);
     }
 
     JournalPlace place_;
@@ -82,6 +89,8 @@ class TargetJournal {
     mutable Mutex points_mutex_;
     std::vector<BatchMark> points_;
 };
+
+[[nodiscard]] Error first_point_lost(const std::string& why);
 
 /// Nobody knows what is on the disks: everything is to be compared.
 [[nodiscard]] Checkpoint without_knowledge(Checkpoint checkpoint);

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mutation.h"
 #include "base/threads.h"
+#include "replicator/bulk_lanes.h"
 #include "replicator/peer_codec.h"
 #include "replicator/target_admission.h"
 #include "replicator/target_session.h"
@@ -153,8 +154,9 @@ Result<std::shared_ptr<TargetSession>> Target::begin_session(std::unique_ptr<wir
     welcome.checkpoint = state_->checkpoint().for_peer();
     welcome.checkpoint.verified_batch = state_->read_back.verified_batch;
     welcome.sizes_bytes = state_->disk_sizes();
-    welcome.capabilities = {"bulk.raw",      "bulk.zero",   lz4_capability,
-                            zstd_capability, "mode.direct", read_back_capability};
+    welcome.capabilities = {"bulk.raw",    "bulk.zero",          lz4_capability,  zstd_capability,
+                            "mode.direct", read_back_capability, lanes_capability};
+    welcome.lanes = static_cast<std::uint8_t>(lanes_for(*asked));
     if (state_->has_journal()) welcome.capabilities.emplace_back("mode.journal");
     auto session = std::make_shared<TargetSession>(*state_, welcome.session_id, std::move(link),
                                                    *asked, clock_);
@@ -186,7 +188,7 @@ void Target::serve_bulk(std::unique_ptr<wire::Link> link, Bytes hello) {
         log::info("replicator", "a bulk link without a session was dropped");
         return;
     }
-    session_->take_bulk(std::move(link));
+    session_->take_bulk(*asked, std::move(link));
 }
 
 void Target::update(const Ticket& ticket, bool overwrite_acknowledged) {
@@ -275,6 +277,8 @@ Result<std::unique_ptr<TargetReplica>> open_target_replica(TargetConfig config, 
     // Promoted disks belong to somebody else: not even a descriptor of ours stays on them.
     if (state->checkpoint().state == CheckpointState::promoted && !may_overwrite)
         state->close_disks();
+    // What was committed is on the disks, or can be taken back, before anybody asks.
+    if (config.fence_point) TRY_VOID(state->settle());
     return std::unique_ptr<TargetReplica>(
         std::make_unique<Target>(std::move(state), config, clock, random));
 }

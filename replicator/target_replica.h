@@ -19,12 +19,20 @@
 
 namespace drover::replicator {
 
+/// For the way back (ADR 0023): the disks are those of a fenced source, and what they hold is known
+/// under this name to the agent whose changes come.
+struct FencePoint {
+    Generation generation;
+    bool is_begun = false;  ///< an earlier process got this far: its checkpoint must be there
+};
+
 struct TargetConfig {
     Ticket ticket;
     std::vector<std::unique_ptr<BlockDevice>> disks;
     std::filesystem::path state_directory;  ///< per job; holds the checkpoint; on no job disk
     bool overwrite_acknowledged = false;
-    std::optional<JournalPlace> journal;  ///< none: direct mode
+    std::optional<JournalPlace> journal;    ///< none: direct mode
+    std::optional<FencePoint> fence_point;  ///< needs a journal that keeps its first point
 };
 
 struct TargetProgress {

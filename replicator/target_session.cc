@@ -1,8 +1,8 @@
 #include "replicator/target_session.h"
 
-#include "base/assert.h"
 #include "base/log.h"
 #include "base/mutation.h"
+#include "replicator/bulk_lanes.h"
 #include "replicator/disk_hash.h"
 #include "replicator/frame.h"
 #include "replicator/peer_codec.h"
@@ -12,9 +12,9 @@
 namespace drover::replicator {
 namespace {
 
-/// A source scanning a large disk is silent for long; a dead one is replaced by its successor.
+/// As of a lane.
 constexpr std::int64_t idle_ms_max = 3'600'000;
-/// Longest silence on the bulk link while a commit waits for its frames.
+/// Longest silence on the bulk links while a commit waits for its frames.
 constexpr std::int64_t frame_wait_ms_max = 30'000;
 /// The source hears at least this often that a long answer is being worked on.
 constexpr std::int64_t working_every_ms = 2'000;
@@ -27,6 +27,23 @@ Error protocol_error(const std::string& why) {
     return Error(Errc::invalid, "bad_message", "the source broke the protocol: " + why,
                  "everything that was acknowledged",
                  "check that both agents run matching versions");
+}
+
+Error session_ended(const std::string& why) {
+    return Error(Errc::cancelled, "session_ended", why);
+}
+
+/// What covers the same bytes comes in one lane, or nobody could say which of it is later.
+Result<> check_lane(const FrameHeader& header, unsigned lane, unsigned lanes) {
+    if (lanes == 1) return {};
+    const unsigned right = lane_of(header.disk, header.offset, lanes);
+    if (lane == right && header.raw_length <= stripe_left(header.offset)) return {};
+    return Error(Errc::invalid, "bad_frame",
+                 "bytes " + std::to_string(header.offset) + "+" +
+                     std::to_string(header.raw_length) + " of disk " + std::to_string(header.disk) +
+                     " in lane " + std::to_string(lane) + " of " + std::to_string(lanes) +
+                     ", where they do not belong",
+                 "nothing of it was written", "check that both agents run matching versions");
 }
 
 std::unique_ptr<ReadBack> read_back_for(const PeerHello& hello, TargetState& state) {
@@ -45,14 +62,14 @@ TargetSession::TargetSession(TargetState& state, const Uuid& id,
       id_(id),
       sizes_bytes_(hello.ticket.sizes_bytes),
       codecs_(codecs_in(hello.capabilities)),
+      unpackers_(lanes_for(hello)),
       clock_(clock),
       control_(std::move(control)),
       read_back_(read_back_for(hello, state)),
-      account_(state.checkpoint().batch) {}
-
-TargetSession::~TargetSession() {
-    DROVER_ASSERT(!bulk_thread_.joinable());
-}
+      account_(state.checkpoint().batch, lanes_for(hello)),
+      lanes_(lanes_for(hello),
+             {[this](unsigned lane, ByteView frame) { return apply(lane, frame); },
+              [this](const Error& error) { fail(error); }, [this] { lose_lanes(); }}) {}
 
 void TargetSession::welcome(const PeerWelcome& message) {
     if (const auto sent = send(message); !sent) abort();
@@ -69,8 +86,7 @@ void TargetSession::run() {
         break;
     }
     abort();
-    // No new bulk thread starts after abort(), so this reads what will not change any more.
-    if (bulk_thread_.joinable()) bulk_thread_.join();
+    lanes_.join();
     if (read_back_) read_back_->end(last_read_ms_max);
     const std::lock_guard lock(mutex_);
     ended_ = true;
@@ -81,7 +97,7 @@ void TargetSession::abort() {
     const std::lock_guard lock(mutex_);
     aborted_ = true;
     control_->abort();
-    if (bulk_) bulk_->abort();
+    lanes_.abort();
     changed_.notify_all();
 }
 
@@ -91,12 +107,23 @@ void TargetSession::wait_ended() {
 }
 
 void TargetSession::fail(const Error& error) {
+    {
+        // What other lanes find wrong follows from the first.
+        const std::lock_guard lock(mutex_);
+        if (aborted_ || std::exchange(refused_, true)) return;
+    }
     log::warn("replicator", "target session ends: " + error.text());
     // The reason first: an aborted link delivers nothing. If the source is gone, nobody misses it.
     (void)send(PeerRefused{error});
+    lose_lanes();
+    lanes_.abort();
+}
+
+/// The source notices by itself; a commit that waits for frames must not wait longer, nor a frame
+/// for a commit.
+void TargetSession::lose_lanes() {
     const std::lock_guard lock(mutex_);
     failed_ = true;
-    if (bulk_) bulk_->abort();
     changed_.notify_all();
 }
 
@@ -109,7 +136,7 @@ Result<> TargetSession::send(const TargetMessage& message) {
 Result<> TargetSession::say_working() {
     {
         const std::lock_guard lock(mutex_);
-        if (aborted_) return Error(Errc::cancelled, "session_ended", "the session was ended");
+        if (aborted_) return session_ended("the session was ended");
     }
     if (clock_.steady_ms() - spoke_ms_ < working_every_ms) return {};
     return send(Working{});
@@ -139,8 +166,7 @@ Result<> TargetSession::wait_for_frames(const Commit& commit) {
     std::unique_lock lock(mutex_);
     if (commit.batch != account_.committed() + 1) return protocol_error("commit out of order");
     while (account_.frames(commit.batch) < commit.frames) {
-        if (failed_ || aborted_)
-            return Error(Errc::cancelled, "session_ended", "the bulk link ended before the commit");
+        if (failed_ || aborted_) return session_ended("the bulk link ended before the commit");
         const std::uint64_t before = account_.frames(commit.batch);
         changed_.wait_for(lock, frame_wait_ms_max, [&] {
             return failed_ || aborted_ || account_.frames(commit.batch) != before;
@@ -154,6 +180,7 @@ Result<> TargetSession::wait_for_frames(const Commit& commit) {
         account_.digest(commit.batch) != commit.digest)
         return protocol_error("the commit names other frames than arrived");
     account_.close(commit.batch);
+    changed_.notify_all();
     return {};
 }
 
@@ -226,41 +253,20 @@ Result<> TargetSession::answer_leaves(const RangeQuestion& range) {
 
 // ---- bulk ----
 
-void TargetSession::take_bulk(std::unique_ptr<wire::Link> link) {
-    const std::lock_guard lock(mutex_);
-    if (aborted_ || failed_ || bulk_) {
-        link->abort();
-        return;
-    }
-    bulk_ = std::move(link);
-    bulk_thread_ = Thread([this] { receive_bulk(); });
+/// Waits for the rest of the batch before the frame's, which may be in other lanes.
+Result<> TargetSession::admit(const FrameHeader& header) {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return failed_ || aborted_ || !account_.must_wait(header); });
+    if (failed_ || aborted_) return session_ended("another bulk link ended");
+    return account_.admit(header);
 }
 
-void TargetSession::receive_bulk() {
-    for (;;) {
-        const auto bytes = bulk_->receive(idle_ms_max);
-        if (!bytes) {
-            // The source notices by itself; a commit that waits for frames must not wait longer.
-            const std::lock_guard lock(mutex_);
-            failed_ = true;
-            changed_.notify_all();
-            return;
-        }
-        if (const auto applied = apply(*bytes); !applied) {
-            fail(applied.error());
-            return;
-        }
-    }
-}
-
-Result<> TargetSession::apply(ByteView bytes) {
+Result<> TargetSession::apply(unsigned lane, ByteView bytes) {
     TRY(const Frame packed, parse_frame(bytes, sizes_bytes_, codecs_));
     const FrameHeader& header = packed.header;
-    {
-        const std::lock_guard lock(mutex_);
-        TRY_VOID(account_.admit(header));
-    }
-    TRY(const Frame frame, unpacker_.unpack(packed));
+    TRY_VOID(check_lane(header, lane, static_cast<unsigned>(unpackers_.size())));
+    TRY_VOID(admit(header));
+    TRY(const Frame frame, unpackers_[lane].unpack(packed));
     const auto hashes = read_back_ ? hashes_of(frame) : nullptr;
     TRY_VOID(check_content(frame));
     TRY_VOID(state_.before_write(header));

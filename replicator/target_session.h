@@ -1,9 +1,10 @@
-/// One connection of a source: a control link, answered in order, and a bulk link whose frames are
+/// One connection of a source: a control link, answered in order, and bulk links whose frames are
 /// checked and written in place.
 ///
-///   bulk thread:    frame ─► check, unpack ─► write ─► account ─┐
-///   control thread: Commit{n frames} ─► wait ───────────────────┴► flush ─► checkpoint ─►
-///   Committed behind them:    read_back.h
+///   lane's thread:  frame ─► check, wait for the batch before it, unpack ─► write ─► account ─┐
+///   control thread: Commit{n frames} ─► wait ─────────────────────────────────────────────────┤
+///                   Committed ◄─ checkpoint ◄─ flush ◄────────────────────────────────────────┘
+///   behind them:    read_back.h
 #pragma once
 
 #include "base/clock.h"
@@ -11,6 +12,7 @@
 #include "replicator/batch_account.h"
 #include "replicator/bulk_codec.h"
 #include "replicator/peer_message.h"
+#include "replicator/target_lanes.h"
 #include "replicator/target_state.h"
 #include "wire/link.h"
 
@@ -24,17 +26,21 @@ class TargetSession {
     /// `hello`: of the source, admitted. `state` outlives the session.
     TargetSession(TargetState& state, const Uuid& id, std::unique_ptr<wire::Link> control,
                   const PeerHello& hello, Clock& clock);
-    ~TargetSession();
+    ~TargetSession() = default;  ///< after run()
 
     [[nodiscard]] const Uuid& id() const { return id_; }
 
     /// The first message on the control link, before run(). A failure shows in run().
     void welcome(const PeerWelcome& message);
-    /// Answers the control link until it ends, then ends the bulk link: when this returns, nothing
+    /// Answers the control link until it ends, then ends the bulk links: when this returns, nothing
     /// writes the disks any more. Call once, on a thread of its own.
     void run();
-    /// Starts the bulk thread. At most one bulk link a session: a second one is dropped.
-    void take_bulk(std::unique_ptr<wire::Link> link);
+
+    /// One of the bulk links that the welcome named; any other is dropped.
+    void take_bulk(const BulkHello& hello, std::unique_ptr<wire::Link> link) {
+        lanes_.add(hello, std::move(link));
+    }
+
     /// Makes run() return soon. From any thread.
     void abort();
     /// Blocks until run() has returned.
@@ -53,17 +59,18 @@ class TargetSession {
                                           std::uint64_t chunk_bytes_max) const;
     [[nodiscard]] Result<> wait_for_frames(const Commit& commit);
     [[nodiscard]] Result<> say_working();
-    void receive_bulk();
-    [[nodiscard]] Result<> apply(ByteView bytes);
+    [[nodiscard]] Result<> apply(unsigned lane, ByteView bytes);
+    [[nodiscard]] Result<> admit(const FrameHeader& header);
     [[nodiscard]] Result<> write(const Frame& frame);
     /// Tells the source why, and stops taking its data.
     void fail(const Error& error);
+    void lose_lanes();
 
     TargetState& state_;
     const Uuid id_;
     const std::vector<std::uint64_t> sizes_bytes_;
-    const BulkCodecs codecs_;    ///< that the source may use: it knows them, and so do we
-    BulkDecompressor unpacker_;  ///< of the bulk thread
+    const BulkCodecs codecs_;  ///< that the source may use: it knows them, and so do we
+    std::vector<BulkDecompressor> unpackers_;  ///< one a lane
     Clock& clock_;
     std::unique_ptr<wire::Link> control_;
     std::unique_ptr<ReadBack> read_back_;  ///< null: the source knows nothing of it
@@ -73,12 +80,13 @@ class TargetSession {
 
     Mutex mutex_;
     Condition changed_;
-    std::unique_ptr<wire::Link> bulk_;
-    Thread bulk_thread_;
     BatchAccount account_;
-    bool failed_ = false;
+    bool refused_ = false;  ///< and the source is being told why
+    bool failed_ = false;   ///< no frame is taken any more
     bool aborted_ = false;
     bool ended_ = false;
+
+    TargetLanes lanes_;  ///< last: its threads use everything else
 };
 
 }  // namespace drover::replicator

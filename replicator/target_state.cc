@@ -60,12 +60,15 @@ Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
     TRY_VOID(make_directory_durably(config.state_directory));
     std::unique_ptr<TargetState> state(new TargetState(config));
     TRY(const auto found, read_checkpoint(state->directory_));
+    if (!found && config.fence_point && config.fence_point->is_begun)
+        return first_point_lost("the checkpoint in " + state->directory_.native() + " is gone");
     if (!found) {
         state->checkpoint_.lineage = config.ticket.lineage;
         state->checkpoint_.job = config.ticket.job;
         for (std::size_t i = 0; i < state->disks_.size(); ++i)
             state->checkpoint_.disks.push_back(
                 {0, config.ticket.sizes_bytes[i], state->disks_[i]->facts().identity, {}});
+        if (config.fence_point) state->know_fence_point(config.fence_point->generation);
         state->plan_samples();
         return state;
     }
@@ -83,7 +86,8 @@ Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
         next.mode = JournalMode::direct;
         TRY_VOID(state->store(next));
     }
-    TRY_VOID(state->recognise_disks());
+    // A fenced source's disks are held by a guard, and what was taken back differs from any sample.
+    if (!config.fence_point) TRY_VOID(state->recognise_disks());
     state->plan_samples();
     return state;
 }
@@ -108,6 +112,12 @@ Result<> TargetState::recognise_disks() {
         if (next.state == CheckpointState::syncing) next.state = CheckpointState::invalid;
     }
     return next == checkpoint_ ? Result<>() : store(next);
+}
+
+/// The disks need nothing but what changed on the other side since the fence.
+void TargetState::know_fence_point(const Generation& generation) {
+    checkpoint_.generation = generation;
+    for (CheckpointDisk& disk : checkpoint_.disks) disk.mirrored_upto = disk.size_bytes;
 }
 
 /// Where samples lie follows from the sizes, which change only while no session runs.

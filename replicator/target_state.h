@@ -87,6 +87,7 @@ class TargetState {
     explicit TargetState(TargetConfig& config);
 
     [[nodiscard]] Result<> recognise_disks();
+    void know_fence_point(const Generation& generation);
     [[nodiscard]] Result<> store(const Checkpoint& checkpoint);
     [[nodiscard]] Result<> record(const Commit& batch);
     [[nodiscard]] Result<std::vector<Samples>> read_due_samples(const Commit& batch);

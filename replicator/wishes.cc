@@ -32,10 +32,7 @@ void Wishes::update(Desired desired) {
     const bool rose = desired.ticket.serial > desired_.ticket.serial;
     desired_ = std::move(desired);
     ++version_;
-    if (rose && control_ != nullptr) {
-        control_->abort();
-        bulk_->abort();
-    }
+    if (rose) abort_links();
     changed_.notify_all();
 }
 
@@ -43,10 +40,7 @@ void Wishes::stop() {
     const std::lock_guard lock(mutex_);
     stopped_ = true;
     ++version_;
-    if (control_ != nullptr) {
-        control_->abort();
-        bulk_->abort();
-    }
+    abort_links();
     changed_.notify_all();
 }
 
@@ -197,17 +191,25 @@ bool Wishes::is_over(std::uint64_t serial) const {
     return stopped_ || desired_.ticket.serial != serial;
 }
 
+/// Under the mutex.
+void Wishes::abort_links() {
+    for (wire::Link* link : links_) link->abort();
+}
+
 Wishes::Attachment::Attachment(Wishes& wishes, wire::Link& control, wire::Link& bulk)
     : wishes_(wishes) {
     const std::lock_guard lock(wishes_.mutex_);
-    wishes_.control_ = &control;
-    wishes_.bulk_ = &bulk;
+    wishes_.links_ = {&control, &bulk};
+}
+
+void Wishes::Attachment::add(wire::Link& link) {
+    const std::lock_guard lock(wishes_.mutex_);
+    wishes_.links_.push_back(&link);
 }
 
 Wishes::Attachment::~Attachment() {
     const std::lock_guard lock(wishes_.mutex_);
-    wishes_.control_ = nullptr;
-    wishes_.bulk_ = nullptr;
+    wishes_.links_.clear();
 }
 
 void Wishes::note_pass_begun() {

@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <optional>
+#include <vector>
 
 namespace drover::replicator {
 
@@ -69,6 +70,9 @@ class Wishes {
         Attachment(const Attachment&) = delete;
         Attachment& operator=(const Attachment&) = delete;
 
+        /// One more bulk link. If the connection is over already, the others say so.
+        void add(wire::Link& link);
+
       private:
         Wishes& wishes_;
     };
@@ -103,14 +107,15 @@ class Wishes {
     template <class T>
     [[nodiscard]] Result<T> wait_for(std::unique_lock<Mutex>& lock, Request<T>& request);
 
+    void abort_links();
+
     mutable Mutex mutex_;
     Condition changed_;
     Desired desired_;
     bool stopped_ = false;
     std::uint64_t version_ = 0;       ///< counts what could end a pause
     std::uint64_t version_seen_ = 0;  ///< at the end of the last pause
-    wire::Link* control_ = nullptr;
-    wire::Link* bulk_ = nullptr;
+    std::vector<wire::Link*> links_;
     Request<DrainDone> drain_;
     std::uint64_t sent_before_drain_ = 0;
     Request<VerifyDone> verify_;

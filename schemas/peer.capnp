@@ -36,6 +36,8 @@ struct PeerHello {
   overwriteAcknowledged @6 :Bool;    # a named person accepted that foreign writes are lost
   capabilities @7 :List(Text);       # <= 64, for example "bulk.zero"; "bulk.lz4" and "bulk.zstd": codecs
                                      # of bulk frames, used only if both sides name them
+  lanes @8 :UInt8;                   # bulk links that it would like, with the capability "bulk.lanes";
+                                     # 0 or 1: one
 }
 
 struct Checkpoint {
@@ -56,13 +58,16 @@ struct PeerWelcome {
   checkpoint @3 :Checkpoint;
   sizesBytes @4 :List(UInt64);       # of the target's disks, <= 32
   capabilities @5 :List(Text);       # <= 64
+  lanes @6 :UInt8;                   # bulk links of this session: 1..8, never more than were wished for;
+                                     # 0: one. The source opens all of them
 }
 
 struct Commit {
   # Source: every frame of the batch has been handed to the bulk link.
   batch @0 :UInt64;                  # the checkpoint's batch + 1
   frames @1 :UInt64;                 # number of frames in it; 0 asks for a flush and a checkpoint
-  digest @2 :Data;                   # 16 bytes: XXH3-128 over the frame headers in order
+  digest @2 :Data;                   # 16 bytes: XXH3-128 over the frame headers in order; on several
+                                     # lanes the sum of the headers' XXH3-128, modulo 2^128
   mirroredUpto @3 :List(UInt64);     # bytes per disk, <= 32, true once this batch is durable
   generation @4 :Data;               # 16 bytes; the checkpoint takes it over
   isPoint @5 :Bool;                  # with it the disks are what a power cut of the source would leave
@@ -145,7 +150,10 @@ struct TargetMessage {
 }
 
 struct BulkHello {
-  # First frame on a bulk link.
+  # First frame on a bulk link. A data frame goes on lane (offset / 1 MiB + disk) mod lanes, and is in
+  # one such MiB, if there are several. A frame of a batch is sent after its predecessor's COMMIT.
   sessionId @0 :Data;                # 16 bytes: from PeerWelcome
   ticket @1 :Data;                   # encoded Agent.Ticket with its signature, at most 64 KiB
+  lane @2 :UInt8;                    # 0..lanes - 1, each once a session
+  lanes @3 :UInt8;                   # as in PeerWelcome; 0: one
 }

@@ -13,6 +13,8 @@ namespace {
 constexpr Micros second = 1'000'000;
 constexpr Micros restart_after_failure = 2 * second;
 constexpr std::size_t session_parcel_bytes = 512;
+/// A job has 1 to so many bulk connections, by its id.
+constexpr unsigned streams_max = 3;
 
 class SimulatedReplicas final : public agent::ReplicaFactory {
   public:
@@ -29,6 +31,7 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
         constexpr std::array kinds{replicator::Compression::automatic, replicator::Compression::lz4,
                                    replicator::Compression::zstd};
         config.compression = kinds[config.ticket.job.data[0] % kinds.size()];
+        config.streams = 1 + config.ticket.job.data[1] % streams_max;
         return replicator::open_source_replica(std::move(config), observer, clock_, random_);
     }
 
@@ -58,7 +61,10 @@ class SimulatedPeers final : public agent::PeerNetwork {
                                        const std::string& expected_peer) override {
         replicator::PeerLinks links;
         TRY(links.control, dial_one(target.host, target.control_port, expected_peer));
-        TRY(links.bulk, dial_one(target.host, target.bulk_port, expected_peer));
+        links.dial_bulk = [this, target, expected_peer] {
+            return dial_one(target.host, target.bulk_port, expected_peer);
+        };
+        TRY(links.bulk, links.dial_bulk());
         return links;
     }
 

@@ -89,6 +89,7 @@ struct SimulatedJob {
     Micros disturbed_at = 0;        ///< likewise
     Micros fenced_at = 0;           ///< of the present run
     Micros verified_from = 0;       ///< when the verification began that let the target go
+    bool verified_by_induction = false;  ///< that verification compared nothing
 };
 
 /// How a search over small worlds reaches into a run. Each may be empty.

@@ -27,6 +27,7 @@ hooks = "/etc/drover/fsfreeze-hook.d"
 limit_s = 3
 [transport]
 compression = "zstd"
+streams = 4
 [hooks]
 stop-app = "/etc/drover/hooks/stop-app"
 [hook_limits]
@@ -55,6 +56,7 @@ TEST_CASE("config: every documented key is read") {
     CHECK_FALSE(config->allow_ebpf);
     CHECK(config->walk_mib_per_s == 0);
     CHECK(config->compression == replicator::Compression::zstd);
+    CHECK(config->streams == 4);
     CHECK(config->journal_directory == "/var/lib/drover-journal");
     CHECK(config->journal_mib == 64);
     CHECK(config->freeze_hooks == "/etc/drover/fsfreeze-hook.d");
@@ -70,6 +72,7 @@ TEST_CASE("config: a source needs no listener, and a target advertises its bind 
     CHECK_FALSE(source->listen);
     CHECK(source->journal_directory.empty());
     CHECK(source->compression == replicator::Compression::automatic);
+    CHECK(source->streams == 1);
     CHECK(source->server_host == "::1");
     const auto target = parse_config(
         "name='a'\nserver='h:1'\nstate='/s'\nroles=['target']\n[listen]\nhost='10.0.0.3'\n", "x");
@@ -100,6 +103,8 @@ TEST_CASE("config: what is wrong is refused with its place") {
         with("size_mib = 64", "size_mib = 15"),
         with("compression = \"zstd\"", "compression = \"gzip\""),
         with("compression = \"zstd\"", "level = 3"),
+        with("streams = 4", "streams = 0"),
+        with("streams = 4", "streams = 9"),
         with("/etc/drover/hooks/stop-app", "stop-app"),
         with("timeout_s = 30", "timeout_s = 0"),
         with("[tracker]", "[tracker"),

@@ -81,6 +81,7 @@ TEST_CASE("chaos: whatever fails in a round, the disks are equal after it") {
         if (kind == Kind::with_journal)
             lab.journal = JournalPlace{journals.path(), 1U << 20, 2U << 20, 4};
         lab.compression = tracking ? Compression::zstd : Compression::lz4;
+        lab.streams = kind == Kind::with_journal ? 3 : tracking ? 2 : 1;
         lab.mirror();
         SeededRandom random(tracking ? 2026 : 1126);
         for (int round = 0; round < rounds; ++round) {

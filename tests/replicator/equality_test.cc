@@ -201,9 +201,11 @@ struct Unasked {
     void connect() {
         links = *lab_.dial();
         control.emplace(*links.control, 5'000);
-        auto mirrored = connect_to_target(*job, *control, *links.bulk);
+        Wishes::Attachment attached(job->wishes, *links.control, *links.bulk);
+        auto mirrored = connect_to_target(*job, *control, links, attached);
         REQUIRE(ok(mirrored));
-        stream.emplace(*links.bulk, *control, job->state, std::move(*mirrored));
+        lanes = std::make_unique<SourceLanes>(testing::bulk_lanes(links));
+        stream.emplace(*lanes, *control, job->state, std::move(*mirrored));
     }
 
     void pass() { REQUIRE(ok(run_pass(*job, *stream))); }
@@ -225,6 +227,7 @@ struct Unasked {
     std::unique_ptr<SourceJob> job;
     PeerLinks links;
     std::optional<PeerChannel> control;
+    std::unique_ptr<SourceLanes> lanes;
     std::optional<BatchStream> stream;
 };
 

@@ -36,13 +36,6 @@ Bytes content_of(std::uint64_t seed, std::uint64_t length) {
     return content;
 }
 
-/// Memory where there is enough of it: these disks are busy.
-std::string roomy_directory() {
-    std::error_code failed;
-    const auto room = fs::space("/dev/shm", failed);
-    return !failed && room.available > 4 * filesystem_disk_bytes ? "/dev/shm" : "/var/tmp";
-}
-
 bool has_program(const std::string& name) {
     return shell("PATH=$PATH:/sbin:/usr/sbin command -v " + name);
 }
@@ -90,7 +83,7 @@ std::unique_ptr<FilesystemBench> FilesystemBench::make(const FilesystemTools& to
     }
     std::unique_ptr<FilesystemBench> bench(new FilesystemBench);
     bench->tools_ = tools;
-    const std::string directory = roomy_directory();
+    const std::string directory = roomy_directory(4 * filesystem_disk_bytes);
     bench->source_ = LoopDisk::make(filesystem_disk_bytes, why, directory);
     if (!bench->source_) return nullptr;
     bench->target_ = LoopDisk::make(filesystem_disk_bytes, why, directory);

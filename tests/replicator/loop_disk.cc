@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <new>
 
 #include <fcntl.h>
@@ -57,6 +58,12 @@ DirectBuffer::DirectBuffer(std::size_t length)
 
 DirectBuffer::~DirectBuffer() {
     std::free(memory_);
+}
+
+std::string roomy_directory(std::uint64_t bytes) {
+    std::error_code failed;
+    const auto room = std::filesystem::space("/dev/shm", failed);
+    return !failed && room.available > bytes ? "/dev/shm" : "/var/tmp";
 }
 
 bool write_fully(int fd, std::uint64_t offset, std::uint64_t length, std::uint8_t fill) {

@@ -63,6 +63,9 @@ class LoopDisk {
     DeviceFacts facts_;
 };
 
+/// Memory where there is so much room: disks of tests are busy.
+[[nodiscard]] std::string roomy_directory(std::uint64_t bytes);
+
 [[nodiscard]] bool write_fully(int fd, std::uint64_t offset, std::uint64_t length,
                                std::uint8_t fill);
 

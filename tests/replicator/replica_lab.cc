@@ -1,7 +1,6 @@
 #include "tests/replicator/replica_lab.h"
 
 #include "base/assert.h"
-#include "wire/memory_link.h"
 
 #include <cstring>
 
@@ -138,6 +137,13 @@ Progress Recorder::last() const {
     return last_;
 }
 
+std::vector<BulkLane> bulk_lanes(PeerLinks& links) {
+    std::vector<BulkLane> lanes;
+    lanes.push_back({*links.bulk});
+    for (const auto& link : links.more_bulk) lanes.push_back({*link});
+    return lanes;
+}
+
 Lab::Lab(std::vector<std::uint64_t> sizes_bytes, bool tracking)
     : open_source_disk([this](std::size_t i) {
           return std::make_unique<ForwardingDevice>(source_disks[i]->disk);
@@ -180,6 +186,14 @@ Ticket Lab::signed_ticket(std::uint64_t at_serial) const {
 }
 
 void Lab::start_target() {
+    DROVER_ASSERT(try_start_target().has_value());
+}
+
+void Lab::start_source() {
+    DROVER_ASSERT(try_start_source().has_value());
+}
+
+Result<> Lab::try_start_target() {
     TargetConfig config;
     config.ticket = signed_ticket(serial);
     for (std::size_t i = 0; i < target_disks.size(); ++i)
@@ -187,10 +201,10 @@ void Lab::start_target() {
     config.state_directory = directory.path() / "target";
     config.overwrite_acknowledged = overwrite_acknowledged;
     config.journal = journal;
-    auto opened = open_target_replica(std::move(config), clock_, random_);
-    DROVER_ASSERT(opened.has_value());
+    config.fence_point = fence_point;
+    TRY(auto opened, open_target_replica(std::move(config), clock_, random_));
     const std::lock_guard lock(target_mutex_);
-    target = std::move(*opened);
+    target = std::move(opened);
     gate_ = std::make_unique<PeerGate>(
         GateOptions{"target", key.public_pem, 2'000},
         [this](const Ticket&) -> std::shared_ptr<PeerServer> {
@@ -199,6 +213,7 @@ void Lab::start_target() {
             return target;
         },
         clock_);
+    return {};
 }
 
 void Lab::close_gate() {
@@ -218,7 +233,7 @@ void Lab::close_gate() {
     last.reset();
 }
 
-void Lab::start_source() {
+Result<> Lab::try_start_source() {
     SourceConfig config;
     config.ticket = signed_ticket(serial);
     config.state_directory = directory.path() / "source";
@@ -245,13 +260,14 @@ void Lab::start_source() {
     config.limits = limits;
     config.pacing = pacing;
     config.compression = compression;
+    config.streams = streams;
     config.ack_timeout_ms = ack_timeout_ms;
     config.backlog_bytes_max = 1U << 20;
     config.overwrite_acknowledged = overwrite_acknowledged;
     config.dial = [this] { return dial(); };
-    auto opened = open_source_replica(std::move(config), recorder, clock_, random_);
-    DROVER_ASSERT(opened.has_value());
-    source = std::move(*opened);
+    if (fence_point) config.fence_point = fence_point->generation;
+    TRY(source, open_source_replica(std::move(config), recorder, clock_, random_));
+    return {};
 }
 
 void Lab::mirror() {
@@ -269,26 +285,44 @@ void Lab::cut_next(std::uint64_t bulk_frames, std::uint64_t control_frames) {
 
 Result<PeerLinks> Lab::dial() {
     ++dials_;
-    const std::lock_guard lock(target_mutex_);
-    if (!target) return Error(Errc::unavailable, "connection_refused", "nobody listens");
+    PeerLinks links;
+    {
+        const std::lock_guard lock(target_mutex_);
+        if (!target) return Error(Errc::unavailable, "connection_refused", "nobody listens");
+        wire::MemoryLinkOptions options = link_options();
+        options.cut_after_frames = cut_control_after_frames.exchange(0);
+        auto control = wire::make_memory_links(options);
+        const std::lock_guard admissions(admissions_mutex_);
+        admissions_.emplace_back([gate = gate_.get(), link = std::move(control.second)]() mutable {
+            gate->admit_control(std::move(link));
+        });
+        links.control = std::move(control.first);
+    }
+    TRY(links.bulk, dial_bulk(cut_bulk_after_frames.exchange(0)));
+    links.dial_bulk = [this] { return dial_bulk(0); };
+    if (wrap_links) wrap_links(links);
+    return links;
+}
+
+wire::MemoryLinkOptions Lab::link_options() const {
     wire::MemoryLinkOptions options;
     options.first_identity = source_identity;
     options.queued_bytes_max = 2U << 20;
-    options.cut_after_frames = cut_control_after_frames.exchange(0);
-    auto control = wire::make_memory_links(options);
-    options.cut_after_frames = cut_bulk_after_frames.exchange(0);
+    return options;
+}
+
+Result<std::unique_ptr<wire::Link>> Lab::dial_bulk(std::uint64_t cut_after_frames) {
+    const std::lock_guard lock(target_mutex_);
+    if (!target) return Error(Errc::unavailable, "connection_refused", "nobody listens");
+    wire::MemoryLinkOptions options = link_options();
+    options.cut_after_frames = cut_after_frames;
     auto bulk = wire::make_memory_links(options);
     const std::lock_guard admissions(admissions_mutex_);
-    PeerGate* gate = gate_.get();
-    admissions_.emplace_back([gate, link = std::move(control.second)]() mutable {
-        gate->admit_control(std::move(link));
+    admissions_.emplace_back([gate = gate_.get(), link = std::move(bulk.second)]() mutable {
+        gate->admit_bulk(std::move(link));
     });
-    admissions_.emplace_back(
-        [gate, link = std::move(bulk.second)]() mutable { gate->admit_bulk(std::move(link)); });
-    PeerLinks links{std::move(control.first),
-                    std::make_unique<FlippingLink>(std::move(bulk.first), flip_bulk_frame_in)};
-    if (wrap_links) wrap_links(links);
-    return links;
+    return std::unique_ptr<wire::Link>(
+        std::make_unique<FlippingLink>(std::move(bulk.first), flip_bulk_frame_in));
 }
 
 std::uint64_t Lab::differing_bytes() {

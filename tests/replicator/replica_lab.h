@@ -5,9 +5,11 @@
 
 #include "base/random.h"
 #include "replicator/block_map.h"
+#include "replicator/source_lanes.h"
 #include "replicator/source_replica.h"
 #include "replicator/target_replica.h"
 #include "tests/replicator/forwarding_device.h"
+#include "wire/memory_link.h"
 #include "wire/pki.h"
 
 #include <atomic>
@@ -58,6 +60,7 @@ struct TrackedDisk {
     Generation generation;
     std::atomic<std::uint64_t> seq = 0;
     std::atomic<Audit::Verdict> verdict = Audit::Verdict::exact;
+    std::function<void()> during_audit;  ///< on the source's thread; set before that begins
     bool attached = false;
 };
 
@@ -85,6 +88,7 @@ class MarkingTracker final : public ChangeTracker {
 
     /// Each verdict but exact is given once.
     [[nodiscard]] Result<Audit> audit() override {
+        if (disk_.during_audit) disk_.during_audit();
         return Audit{disk_.verdict.exchange(Audit::Verdict::exact), 0, "injected"};
     }
 
@@ -116,6 +120,9 @@ class Recorder final : public SourceObserver {
     Progress last_;
 };
 
+/// Of links whose hellos were sent; nothing is packed.
+[[nodiscard]] std::vector<BulkLane> bulk_lanes(PeerLinks& links);
+
 class Lab {
   public:
     /// `tracking`: with MarkingTracker; else with the real scan tracker.
@@ -124,6 +131,9 @@ class Lab {
 
     void start_target();
     void start_source();
+    /// As above, for ends that may refuse to begin.
+    [[nodiscard]] Result<> try_start_target();
+    [[nodiscard]] Result<> try_start_source();
 
     /// As SIGKILL: what is in memory is gone, state files stay.
     void kill_target() { close_gate(); }
@@ -153,7 +163,7 @@ class Lab {
     bool allow_ebpf = false;
     std::string why_not_ebpf;  ///< of the source disk opened last
     bool tracker_resumed = false;
-    /// Options of the next bulk and control links, used once.
+    /// Options of the next first bulk link and control link, used once.
     std::atomic<std::uint64_t> cut_bulk_after_frames = 0;
     std::atomic<std::uint64_t> cut_control_after_frames = 0;
     /// The n-th bulk frame from now on has one bit of its payload flipped; 0: never.
@@ -166,10 +176,13 @@ class Lab {
     Pacing pacing;
     std::string source_identity = "drover:agent:source";
     Compression compression = Compression::none;  ///< frames can be counted on
+    unsigned streams = 1;
     std::int64_t ack_timeout_ms = 30'000;
     /// The next pairs of links pass through here.
     std::function<void(PeerLinks&)> wrap_links;
     std::optional<JournalPlace> journal;  ///< of the next target
+    /// The way back: what the target's disks hold is known to the source under this name.
+    std::optional<FencePoint> fence_point;
 
     TemporaryDirectory directory;
     std::vector<std::unique_ptr<TrackedDisk>> source_disks;
@@ -184,6 +197,8 @@ class Lab {
 
   private:
     void close_gate();
+    [[nodiscard]] wire::MemoryLinkOptions link_options() const;
+    [[nodiscard]] Result<std::unique_ptr<wire::Link>> dial_bulk(std::uint64_t cut_after_frames);
 
     SystemClock clock_;
     SystemRandom random_;

@@ -55,9 +55,11 @@ struct Stepped {
     void connect() {
         links = *lab_.dial();
         control.emplace(*links.control, 5'000);
-        auto mirrored = connect_to_target(*job, *control, *links.bulk);
+        Wishes::Attachment attached(job->wishes, *links.control, *links.bulk);
+        auto mirrored = connect_to_target(*job, *control, links, attached);
         REQUIRE(ok(mirrored));
-        stream.emplace(*links.bulk, *control, job->state, std::move(*mirrored));
+        lanes = std::make_unique<SourceLanes>(testing::bulk_lanes(links));
+        stream.emplace(*lanes, *control, job->state, std::move(*mirrored));
     }
 
     /// Takes everything dirty into the open batch.
@@ -81,6 +83,7 @@ struct Stepped {
     std::unique_ptr<SourceJob> job;
     PeerLinks links;
     std::optional<PeerChannel> control;
+    std::unique_ptr<SourceLanes> lanes;
     std::optional<BatchStream> stream;
 };
 

@@ -1,11 +1,13 @@
 // A target with a redo journal, in one process with its source.
 #include "replicator/checkpoint.h"
 #include "replicator/journal_file.h"
+#include "replicator/peer_codec.h"
 #include "tests/replicator/replica_lab.h"
 #include "tests/replicator/result_checks.h"
 
 #include <array>
 #include <map>
+#include <mutex>
 #include <thread>
 
 #include <catch2/catch.hpp>
@@ -83,6 +85,86 @@ TEST_CASE("target journal: after the mirror each quiet pass is a point, and a dr
     CHECK(stored.mode == JournalMode::journal);
     CHECK(stored.batch == lab.points().back().batch);
     CHECK(lab.source->verify().has_value());
+}
+
+TEST_CASE("target journal: what was written before the time of a point is in the point") {
+    JournalLab lab({mib});
+    SystemClock clock;
+    // Each audit sees a write complete: after those that are in the point, if it ends a window.
+    std::mutex mutex;
+    std::vector<WallMicros> written;  // when number i was
+    constexpr std::size_t writes_max = 100;
+    lab.source_disks[0]->during_audit = [&] {
+        const std::lock_guard lock(mutex);
+        if (written.size() == writes_max) return;
+        lab.source_disks[0]->write_block(7, static_cast<std::uint8_t>(written.size()));
+        written.push_back(clock.wall_micros());
+        while (clock.wall_micros() <= written.back()) {
+        }
+    };
+    lab.begin();
+    REQUIRE(eventually([&] {
+        const std::lock_guard lock(mutex);
+        return written.size() == writes_max;
+    }));
+    lab.drain_and_compare();
+    lab.kill_source();
+    auto points = lab.points();
+    REQUIRE(points.size() > 1);
+    for (; !points.empty(); points.pop_back()) {
+        REQUIRE(ok(lab.target->restore_point(points.back().batch)));
+        const std::uint8_t held = lab.target_disks[0]->contents()[7 * block_bytes];
+        const auto known = std::ranges::lower_bound(written, points.back().taken_micros);
+        CHECK(known - written.begin() <= held + 1);
+    }
+}
+
+/// Holds every COMMIT back until it may pass.
+class HeldCommits final : public wire::Link {
+  public:
+    HeldCommits(std::unique_ptr<wire::Link> link, std::atomic<bool>& holds)
+        : link_(std::move(link)),
+          holds_(holds) {}
+
+    [[nodiscard]] Result<> send(ByteView head, ByteView body) override {
+        const auto message = decode_source_message(head);
+        const bool waits = message && std::holds_alternative<Commit>(*message);
+        if (waits && !eventually([&] { return !holds_; }))
+            return Error(Errc::timed_out, "held", "for too long");
+        return link_->send(head, body);
+    }
+
+    [[nodiscard]] Result<Bytes> receive(std::int64_t timeout_ms) override {
+        return link_->receive(timeout_ms);
+    }
+
+    void abort() override { link_->abort(); }
+
+    [[nodiscard]] const std::string& peer() const override { return link_->peer(); }
+
+  private:
+    std::unique_ptr<wire::Link> link_;
+    std::atomic<bool>& holds_;
+};
+
+TEST_CASE("target journal: no point is offered while a batch is written in place") {
+    JournalLab lab({16 * mib});
+    std::atomic<bool> holds = false;
+    lab.wrap_links = [&](PeerLinks& links) {
+        links.control = std::make_unique<HeldCommits>(std::move(links.control), holds);
+    };
+    lab.begin();
+    REQUIRE(ok(lab.source->drain({})));
+    holds = true;
+    for (std::uint64_t block = 0; block < 3000; ++block)
+        lab.source_disks[0]->write_block(block, 0x77);
+    // More than the ring has room for, and not committed.
+    const auto is_begun = [&] { return lab.target_disks[0]->contents()[8 * mib] == 0x77; };
+    REQUIRE(eventually(is_begun));
+    CHECK(eventually([&] { return lab.points().empty(); }));
+    holds = false;
+    lab.drain_and_compare();
+    CHECK(eventually([&] { return !lab.points().empty(); }));
 }
 
 /// Takes its time for every write, so that an acknowledgement comes long before the application.

@@ -1,24 +1,22 @@
 /// What goes over the bulk link between a real source and a real target: packed, refused, held
 /// back.
-#include "replicator/batch_stream.h"
-#include "replicator/peer_codec.h"
-#include "tests/replicator/replica_lab.h"
-#include "tests/replicator/result_checks.h"
-#include "wire/memory_link.h"
+#include "tests/replicator/hand_source.h"
 
 #include <algorithm>
-
-#include <catch2/catch.hpp>
 
 namespace drover::replicator {
 namespace {
 
+using testing::all_names;
+using testing::check_recovers;
 using testing::eventually;
+using testing::HandSource;
 using testing::Lab;
+using testing::meddle;
 using testing::ok;
+using testing::StuckDevice;
 
 constexpr std::uint64_t mib = 1U << 20;
-constexpr std::int64_t patience_ms = 10'000;
 
 /// Three quarters of every block say the same.
 void make_compressible(Lab& lab) {
@@ -27,41 +25,6 @@ void make_compressible(Lab& lab) {
         for (std::size_t at = 0; at < contents.size(); ++at)
             if (at % block_bytes >= block_bytes / 4) contents[at] = 0x5a;
     }
-}
-
-/// Passes everything on, and lets a test look and meddle.
-class Meddler final : public wire::Link {
-  public:
-    explicit Meddler(std::unique_ptr<wire::Link> link)
-        : link_(std::move(link)) {}
-
-    [[nodiscard]] Result<> send(ByteView head, ByteView body) override {
-        if (on_send) on_send(head);
-        return link_->send(head, body);
-    }
-
-    [[nodiscard]] Result<Bytes> receive(std::int64_t timeout_ms) override {
-        auto bytes = link_->receive(timeout_ms);
-        if (bytes && on_receive) on_receive(*bytes);
-        return bytes;
-    }
-
-    void abort() override { link_->abort(); }
-
-    [[nodiscard]] const std::string& peer() const override { return link_->peer(); }
-
-    std::function<void(ByteView)> on_send;
-    std::function<void(Bytes&)> on_receive;
-
-  private:
-    std::unique_ptr<wire::Link> link_;
-};
-
-Meddler& meddle(std::unique_ptr<wire::Link>& link) {
-    auto meddler = std::make_unique<Meddler>(std::move(link));
-    Meddler& inside = *meddler;
-    link = std::move(meddler);
-    return inside;
 }
 
 /// How many frames went by each codec.
@@ -152,98 +115,6 @@ TEST_CASE("transport: a target that falls silent is given up after the time for 
 }
 
 // ---- a source by hand ----
-
-class HandSource {
-  public:
-    explicit HandSource(Lab& lab, std::vector<std::string> capabilities)
-        : links_(*lab.dial()) {
-        PeerHello hello;
-        hello.ticket = lab.signed_ticket(lab.serial);
-        hello.generation.data.fill(9);
-        hello.boot_id = "boot-1";
-        hello.capabilities = std::move(capabilities);
-        generation_ = hello.generation;
-        REQUIRE(ok(links_.control->send(encode(SourceMessage(hello)))));
-        const auto answer = hear();
-        REQUIRE(ok(answer));
-        welcome_ = std::get<PeerWelcome>(*answer);
-        const BulkHello bulk{welcome_.session_id, hello.ticket};
-        REQUIRE(ok(links_.bulk->send(encode(bulk))));
-        batch_ = welcome_.checkpoint.batch + 1;
-    }
-
-    [[nodiscard]] FrameHeader header(std::uint64_t offset, const Bytes& raw) const {
-        FrameHeader header;
-        header.batch = batch_;
-        header.offset = offset;
-        header.raw_length = header.stored_length = static_cast<std::uint32_t>(raw.size());
-        header.digest = digest_of(raw);
-        return header;
-    }
-
-    /// Sends, and counts it as a source would.
-    void send(const FrameHeader& header, ByteView payload) {
-        count(header);
-        // A target that has refused something takes no more: that is not the test's concern.
-        (void)links_.bulk->send(encode_frame_header(header), payload);
-    }
-
-    void count(const FrameHeader& header) {
-        ++frames_;
-        digest_.update(encode_frame_header(header));
-    }
-
-    void commit() {
-        Commit commit;
-        commit.batch = batch_++;
-        commit.frames = std::exchange(frames_, 0);
-        commit.digest = digest_.digest();
-        commit.mirrored_upto = {0};
-        commit.generation = generation_;
-        digest_.reset();
-        (void)links_.control->send(encode(SourceMessage(commit)));
-    }
-
-    [[nodiscard]] Result<TargetMessage> hear() {
-        TRY(const Bytes bytes, links_.control->receive(patience_ms));
-        return decode_target_message(bytes);
-    }
-
-    /// The id of what the target refuses with; "committed" if it does not.
-    [[nodiscard]] std::string fate() {
-        for (;;) {
-            const auto message = hear();
-            if (!message) return message.error().id();
-            if (std::holds_alternative<Committed>(*message)) return "committed";
-            if (const auto* refused = std::get_if<PeerRefused>(&*message))
-                return refused->error.id();
-        }
-    }
-
-    wire::Link& bulk() { return *links_.bulk; }
-
-    std::uint64_t batch() const { return batch_; }
-
-  private:
-    PeerLinks links_;
-    PeerWelcome welcome_;
-    Generation generation_;
-    std::uint64_t batch_ = 1;
-    std::uint64_t frames_ = 0;
-    DigestStream digest_;
-};
-
-const std::vector<std::string> all_names{"bulk.raw", "bulk.zero", "mode.direct", lz4_capability,
-                                         zstd_capability};
-
-/// After anything that was refused: nothing of it is durable, and an honest source ends up equal.
-void check_recovers(Lab& lab, std::uint64_t batch) {
-    CHECK(lab.target->progress().batch == batch);
-    lab.start_source();
-    REQUIRE(eventually([&] { return !lab.recorder.mirrors().empty(); }));
-    REQUIRE(eventually([&] { return lab.source->drain({}).has_value(); }));
-    CHECK(lab.differing_bytes() == 0);
-}
 
 TEST_CASE("transport: a batch is what its COMMIT names, frame for frame") {
     Lab lab({mib});
@@ -376,35 +247,6 @@ TEST_CASE("transport: hostile frames are refused by name, and the disk is not to
 }
 
 // ---- nobody may take more memory than is said ----
-
-/// A disk that does not answer until it is told to.
-class StuckDevice final : public testing::ForwardingDevice {
-  public:
-    struct Valve {
-        std::mutex mutex;
-        std::condition_variable changed;
-        bool is_open = false;
-        int waiting = 0;
-        int written = 0;
-    };
-
-    StuckDevice(MemoryDevice& disk, Valve& valve)
-        : ForwardingDevice(disk),
-          valve_(valve) {}
-
-    [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override {
-        std::unique_lock lock(valve_.mutex);
-        ++valve_.waiting;
-        valve_.changed.notify_all();
-        valve_.changed.wait(lock, [this] { return valve_.is_open; });
-        --valve_.waiting;
-        ++valve_.written;
-        return disk_.write(offset, data);
-    }
-
-  private:
-    Valve& valve_;
-};
 
 TEST_CASE("transport: a target whose disk is stuck holds one frame, and the sender waits") {
     constexpr int frames = 32;

@@ -44,6 +44,7 @@ PeerHello hello(std::uint64_t serial = 3) {
     out.boot_id = "boot";
     out.resume = true;
     out.capabilities = {"bulk.raw"};
+    out.lanes = 4;
     return out;
 }
 
@@ -54,7 +55,9 @@ std::vector<SourceMessage> source_messages() {
             HashRange{{0, 4096, 65536, 65536}},
             ShaRange{{0, 0, 1 << 20, 1 << 20}},
             Ping{},
-            ReadBackWanted{true}};
+            ReadBackWanted{true},
+            CompareRange{{0, 8U << 20, 4096, 4096}, true},
+            HoldingWanted{}};
 }
 
 std::vector<TargetMessage> target_messages() {
@@ -65,6 +68,7 @@ std::vector<TargetMessage> target_messages() {
     welcome.checkpoint.verified_batch = 6;
     welcome.sizes_bytes = {1U << 20};
     welcome.capabilities = {"bulk.zero"};
+    welcome.lanes = 3;
     return {welcome,
             PeerRefused{Error(Errc::denied, "target_promoted", "detail", "kept", "next")},
             Committed{8},
@@ -72,7 +76,9 @@ std::vector<TargetMessage> target_messages() {
             RangeLeaves{0, 0, {filled<Hash>(3)}},
             Working{},
             Pong{},
-            ReadBackFound{7, 4096, 8192, 512, {{0, 4096, 512}}}};
+            ReadBackFound{7, 4096, 8192, 512, {{0, 4096, 512}}},
+            RangeCompared{1, 8U << 20, {filled<Hash>(4), Hash()}, Bytes{0x80, 0x01}},
+            Holding{welcome.checkpoint, 65536}};
 }
 
 TEST_CASE("peer codec: every message comes back as it was sent") {
@@ -86,10 +92,23 @@ TEST_CASE("peer codec: every message comes back as it was sent") {
         REQUIRE(ok(back));
         CHECK(*back == message);
     }
-    const BulkHello bulk{filled<Uuid>(5), ticket()};
+    const BulkHello bulk{filled<Uuid>(5), ticket(), 2, 3};
     const auto back = decode_bulk_hello(encode(bulk));
     REQUIRE(ok(back));
     CHECK(*back == bulk);
+}
+
+TEST_CASE("peer codec: who says nothing of lanes has one, and a lane is one of those there are") {
+    PeerHello silent = hello();
+    silent.lanes = 0;
+    const auto heard = decode_source_message(encode(SourceMessage(silent)));
+    REQUIRE(ok(heard));
+    CHECK(std::get<PeerHello>(*heard).lanes == 1);
+    const auto only = decode_bulk_hello(encode(BulkHello{filled<Uuid>(5), ticket(), 0, 0}));
+    REQUIRE(ok(only));
+    CHECK(only->lanes == 1);
+    CHECK_FALSE(ok(decode_bulk_hello(encode(BulkHello{filled<Uuid>(5), ticket(), 3, 3}))));
+    CHECK_FALSE(ok(decode_bulk_hello(encode(BulkHello{filled<Uuid>(5), ticket(), 1, 0}))));
 }
 
 TEST_CASE("peer codec: a message cut anywhere is refused") {
