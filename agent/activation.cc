@@ -308,6 +308,8 @@ Result<> Activator::lose_changes(Activation& activation, const TargetJobFacts& j
 void Activator::watch_changes(const TargetJobFacts& job) {
     auto activation = load_activation(parts_.paths, job.job);
     if (!activation || !*activation || (*activation)->changes.empty()) return;
+    // Settled; and its trackers may be with who sends what they know.
+    if ((*activation)->state == ActivationState::deactivated) return;
     Activation& record = **activation;
     auto looked = changes_.resume(record.changes, record.boot_id, job.disks);
     if (looked) looked = changes_.look();

@@ -1,6 +1,7 @@
 #include "agent/change_map.h"
 
 #include <mutex>
+#include <utility>
 
 namespace drover::agent {
 namespace {
@@ -141,6 +142,11 @@ std::uint64_t ChangeMap::bytes() const {
     for (const Tracker& tracker : trackers_)
         total += tracker->dirty().count() * replicator::block_bytes;
     return total;
+}
+
+std::vector<ChangeMap::Tracker> ChangeMap::take() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(trackers_, {});
 }
 
 void ChangeMap::forget_attached() {

@@ -61,6 +61,12 @@ class ChangeMap final : public replicator::WrittenBlocks {
     /// Of all disks, by dirty(), in whole blocks.
     [[nodiscard]] std::uint64_t bytes() const;
 
+    /// The trackers go over to who sends what they know; tracking goes on. resume() has them again.
+    [[nodiscard]] std::vector<std::unique_ptr<replicator::ChangeTracker>> take();
+
+    /// Closed here, as by the end of the process.
+    void let_go() { (void)take(); }
+
     /// Ends the tracking of these disks, of this process or an earlier one.
     void forget(const std::vector<std::string>& disks);
 

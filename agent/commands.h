@@ -24,6 +24,7 @@ struct ExposeArguments {
     std::filesystem::path config;
     std::string disk;
     std::string override_identity;
+    bool reverse = false;
     std::string format = "text";
 };
 

@@ -65,14 +65,10 @@ Result<json::array> jobs_json(const StatePaths& paths) {
 json::object fence_json(const FenceMarker& marker, bool foreign) {
     json::array disks;
     for (const std::string& disk : marker.work().disks) disks.emplace_back(disk);
-    return {{"token", marker.work().token.hex()},
-            {"job", uuid_text(marker.effect.id.job)},
-            {"name", marker.effect.job_name},
-            {"run", marker.work().run},
-            {"state", marker.state == FenceState::fenced ? "fenced" : "releasing"},
-            {"foreign", foreign},
-            {"breached", marker.breached},
-            {"fenced_micros", marker.fenced_micros},
+    return {{"token", marker.work().token.hex()}, {"job", uuid_text(marker.effect.id.job)},
+            {"name", marker.effect.job_name},     {"run", marker.work().run},
+            {"state", name_of(marker.state)},     {"foreign", foreign},
+            {"breached", marker.breached},        {"fenced_micros", marker.fenced_micros},
             {"disks", std::move(disks)}};
 }
 
@@ -88,7 +84,13 @@ Result<json::array> fences_json(const StatePaths& paths, const HostIdentity& hos
 
 Result<json::array> exposures_json(const StatePaths& paths) {
     TRY(const auto exposures, ExposureStore(paths.exposures()).all());
+    TRY(const auto reverse, ExposureStore(paths.reverse_exposures()).all());
     json::array out;
+    for (const Exposure& exposure : reverse)
+        out.push_back({{"path", exposure.path},
+                       {"identity", exposure.identity},
+                       {"size_bytes", exposure.size_bytes},
+                       {"reverse", true}});
     for (const Exposure& exposure : exposures)
         out.push_back({{"path", exposure.path},
                        {"identity", exposure.identity},

@@ -125,10 +125,12 @@ void read_listen(Reader& reader, const toml::table& root, Config& config) {
         out.control_port = reader.port(*listen, "control_port", out.control_port);
         out.bulk_port = reader.port(*listen, "bulk_port", out.bulk_port);
     }
-    // One file may serve as a template for every host: a source's [listen] is checked and not used.
-    if (!config.is_target) return;
     if (out.advertise.empty()) out.advertise = out.host;
-    if (out.advertise == "0.0.0.0" || out.advertise == "::")
+    const bool is_wildcard = out.advertise == "0.0.0.0" || out.advertise == "::";
+    // One file may serve as a template for every host: a source needs no [listen] unless what its
+    // target's users write may come back.
+    if (!config.is_target && (listen == nullptr || is_wildcard)) return;
+    if (is_wildcard)
         reader.complain(listen,
                         "listen.advertise must name the address that the source dials, "
                         "because listen.host is a wildcard");

@@ -15,7 +15,8 @@
 
 namespace drover::agent {
 
-/// Where a target listens for its source, and the address that the source dials.
+/// Where a target listens for its source, and the address that the source dials; and where a source
+/// listens for what comes back from its target.
 struct ListenConfig {
     std::string host = "0.0.0.0";
     std::string advertise;  ///< never empty after parsing: `host` if the file names none
@@ -32,8 +33,9 @@ struct Config {
     std::filesystem::path state;
     bool is_source = false;
     bool is_target = false;
-    std::optional<ListenConfig> listen;  ///< set if and only if is_target
-    bool allow_ebpf = true;              ///< tracker.kind is "auto", not "scan"
+    /// Set if is_target. Of a source only if the file has a [listen] that names an address.
+    std::optional<ListenConfig> listen;
+    bool allow_ebpf = true;  ///< tracker.kind is "auto", not "scan"
     replicator::Compression compression = replicator::Compression::automatic;  ///< as a source
     std::uint32_t streams = 1;                ///< bulk connections of a job, as a source
     std::uint32_t walk_mib_per_s = 32;        ///< of the comparison while in sync; 0: there is none

@@ -41,9 +41,12 @@ Error ambiguous(const std::string& job_name, const std::vector<FenceMarker>& mar
                  "name the one to break with --token; drover-agent status shows them");
 }
 
-/// A comparison during the hold lasts for hours, and nothing of the hold waits for it.
+/// What waits for its peer and leaves nothing half-done on this host gives way to a newer step. To
+/// a standing effect only a comparison during the hold does: it lasts for hours, and nothing of the
+/// hold waits for it.
 bool gives_way(EffectKind older, EffectKind newer) {
-    return is_standing(newer) ? older == EffectKind::compare : !is_ownership(older);
+    if (is_standing(newer)) return older == EffectKind::compare;
+    return !is_ownership(older) || older == EffectKind::reverse_drain;
 }
 
 /// Every failure that a person will read says what is safe and what to do.
@@ -81,7 +84,7 @@ std::shared_ptr<TargetJob> Executor::target_job(const JobId& id) {
     const std::lock_guard lock(mutex_);
     auto& found = targets_[id];
     JobEvents& events = *this;
-    if (!found) found = std::make_shared<TargetJob>(id, parts_, replicas_, events);
+    if (!found) found = std::make_shared<TargetJob>(id, parts_, replicas_, peers_, events);
     return found;
 }
 
@@ -92,13 +95,17 @@ std::shared_ptr<SideJob> Executor::job(const JobId& id, Side side) {
 
 std::shared_ptr<replicator::PeerServer> Executor::find_target(const Ticket& ticket) {
     std::shared_ptr<TargetJob> found;
+    std::shared_ptr<SourceJob> way_back;
     {
         const std::lock_guard lock(mutex_);
         const auto target = targets_.find(ticket.job);
-        if (target == targets_.end()) return nullptr;
-        found = target->second;
+        if (target != targets_.end()) found = target->second;
+        const auto source = sources_.find(ticket.job);
+        if (source != sources_.end()) way_back = source->second;
     }
-    return found->server();
+    std::shared_ptr<replicator::PeerServer> server = found ? found->server() : nullptr;
+    if (!server && way_back) server = way_back->reverse_replica();
+    return server;
 }
 
 Result<> Executor::start() {
@@ -284,6 +291,8 @@ void Executor::refuse(const EffectId& effect, const Error& error) {
 void Executor::withdrawn(const EffectWithdrawn& withdrawn) {
     const EffectId& id = withdrawn.id;
     if (!is_standing(id.kind)) return;  // one-shots run to their end
+    // What it does may be what the lane is waiting for.
+    job(id.job, id.side)->withdrawing(id);
     workers_.post(lane_of(id.job, id.side), [id, target = job(id.job, id.side)] {
         auto done = target->withdraw(id);
         if (!done) log::error("agent", done.error().text(), "effect=" + effect_text(id));
@@ -318,12 +327,13 @@ void Executor::tick() {
 
 void Executor::stop() {
     stopping_ = true;
-    std::vector<std::shared_ptr<SourceJob>> sources;
+    std::vector<std::shared_ptr<SideJob>> jobs;
     {
         const std::lock_guard lock(mutex_);
-        for (const auto& [id, source] : sources_) sources.push_back(source);
+        for (const auto& [id, source] : sources_) jobs.push_back(source);
+        for (const auto& [id, target] : targets_) jobs.push_back(target);
     }
-    for (const auto& source : sources) source->cancel(UINT64_MAX);
+    for (const auto& side_job : jobs) side_job->cancel(UINT64_MAX);
     peers_.stop_listening();
 }
 

@@ -57,6 +57,12 @@ Result<Exposure> ExposureStore::find(const std::string& path) const {
     return not_exposed(path);
 }
 
+Result<bool> ExposureStore::has(const std::string& path) const {
+    const auto found = find(path);
+    if (!found && found.error().id() != "target_not_exposed") return found.error();
+    return found.has_value();
+}
+
 Result<> ExposureStore::store(const Exposure& exposure) const {
     Fields fields;
     fields.set("path", exposure.path);
@@ -121,6 +127,27 @@ Result<Exposure> expose_disk(const ExposureStore& store, HostOps& host, const st
     TRY_VOID(host.hide_from_udev(path));
     TRY_VOID(store.store(exposure));
     return exposure;
+}
+
+Result<Exposure> expose_reverse(const ExposureStore& store, HostOps& host,
+                                const std::string& path) {
+    TRY_VOID(check_not_own(host, path));
+    TRY(const HostDisk disk, host.look_up(path));
+    const Exposure exposure{path,         disk.facts.identity,     disk.facts.size_bytes,
+                            disk.diskseq, host.identity().boot_id, false};
+    TRY_VOID(store.store(exposure));
+    return exposure;
+}
+
+Result<Exposure> check_reverse_exposed(const StatePaths& paths, HostOps& host,
+                                       const std::string& path) {
+    const ExposureStore store(paths.reverse_exposures());
+    TRY(const bool is_given, store.has(path));
+    if (is_given) return check_exposed(store, host, path);
+    return Error(Errc::denied, "reverse_not_exposed",
+                 path + " was not opened for what may come back from a target",
+                 "the disk as it was fenced",
+                 "as root on this host: drover-agent expose --reverse --config FILE " + path);
 }
 
 Result<> unexpose_disk(const ExposureStore& store, HostOps& host, const std::string& path) {

@@ -30,6 +30,7 @@ class ExposureStore {
     [[nodiscard]] Result<std::vector<Exposure>> all() const;
     /// Errors: denied ("target_not_exposed").
     [[nodiscard]] Result<Exposure> find(const std::string& path) const;
+    [[nodiscard]] Result<bool> has(const std::string& path) const;
     [[nodiscard]] Result<> store(const Exposure& exposure) const;
     [[nodiscard]] Result<> remove(const std::string& path) const;
 
@@ -55,6 +56,14 @@ class ExposureStore {
 [[nodiscard]] Result<Exposure> expose_disk(const ExposureStore& store, HostOps& host,
                                            const std::string& path,
                                            const std::string& override_identity);
+/// All of `drover-agent expose --reverse`, into the store of those: what a target's users write may
+/// come back to this disk of a source, while it is fenced. Nothing of it changes now.
+[[nodiscard]] Result<Exposure> expose_reverse(const ExposureStore& store, HostOps& host,
+                                              const std::string& path);
+/// The consent, after checking that the disk there is still the one it was given for. Errors:
+/// denied ("reverse_not_exposed", "target_identity_changed"), those of HostOps::look_up.
+[[nodiscard]] Result<Exposure> check_reverse_exposed(const StatePaths& paths, HostOps& host,
+                                                     const std::string& path);
 [[nodiscard]] Result<> unexpose_disk(const ExposureStore& store, HostOps& host,
                                      const std::string& path);
 

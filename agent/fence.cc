@@ -226,6 +226,11 @@ Result<> Fencer::restore_service(const Effect& effect, const Hook& hook) {
 }
 
 Result<> Fencer::open_up(const FenceMarker& marker, const Hook& post_release_hook) {
+    if (marker.state == FenceState::reversing)
+        return Error(Errc::conflict, "fence_reversing",
+                     "what comes back from the target is neither complete nor undone",
+                     "the fence and the disks it holds",
+                     "complete the rollback, or abandon it: the release then undoes it first");
     FenceMarker releasing = marker;
     releasing.state = FenceState::releasing;
     // Which hook is to run is part of the intention: a fence that root removes after the commit has
@@ -276,7 +281,10 @@ Result<bool> Fencer::reestablish(FenceMarker& marker) {
     for (std::size_t i = 0; i < marker.write_marks.size() && !same_boot; ++i) {
         TRY(const HostDisk disk, parts_.host.look_up(work.disks[i]));
         const std::uint64_t unwritten = disk.facts.is_block_device ? 0 : marker.write_marks[i];
-        const bool written = found[i] != unwritten && !DROVER_MUTANT("reboot_hides_writes");
+        // An image file's time tells our own writes too.
+        const bool is_ours = marker.state == FenceState::reversing && !disk.facts.is_block_device;
+        const bool written =
+            found[i] != unwritten && !is_ours && !DROVER_MUTANT("reboot_hides_writes");
         was_open = was_open || written;
     }
     for (const std::string& disk : work.disks) {
@@ -294,6 +302,18 @@ Result<bool> Fencer::reestablish(FenceMarker& marker) {
     marker.host.boot_id = parts_.fences.host().boot_id;
     TRY_VOID(parts_.fences.store(marker));
     return was_open;
+}
+
+Result<std::uint64_t> Fencer::foreign_users(const FenceMarker& marker) {
+    std::uint64_t used = 0;
+    for (const std::string& disk : marker.work().disks) {
+        TRY(const std::vector<DiskUse> uses, parts_.host.uses(disk));
+        if (uses.empty()) continue;
+        log::error("fence", disk + " is used by somebody else: " + uses.front().detail,
+                   "job=" + marker.effect.job_name);
+        ++used;
+    }
+    return used;
 }
 
 Result<std::uint64_t> Fencer::completions(const FenceMarker& marker) {

@@ -44,15 +44,24 @@ class Fencer {
     /// Back into service. Every step may be repeated, so an interrupted one is simply called again.
     [[nodiscard]] Result<ReportBody> release(const Effect& effect);
 
-    /// The steps of release() for a marker that is `releasing` already, or is to become so.
+    /// The steps of release() for a marker that is `releasing` already, or is to become so. Errors:
+    /// conflict ("fence_reversing") for one whose disks may be half-way between two images.
     [[nodiscard]] Result<> open_up(const FenceMarker& marker, const Hook& post_release_hook);
 
     /// Keeps udev off the disks of a fence; nothing for those that are hidden already.
     [[nodiscard]] Result<> hide(const FenceWork& work);
 
-    /// Guards and read-only flags of a marker that is `fenced`; adopts what still holds. True if
+    /// Guards and read-only flags of a marker that is_held(); adopts what still holds. True if
     /// something could have written since: a filesystem was mounted again.
     [[nodiscard]] Result<bool> reestablish(FenceMarker& marker);
+
+    /// Of a marker that is `reversing`: how many disks somebody else has come to use. Our own
+    /// writes say nothing about others', but nobody can write who has no disk open.
+    [[nodiscard]] Result<std::uint64_t> foreign_users(const FenceMarker& marker);
+
+    /// What the disks' write counters say now, for the marker.
+    [[nodiscard]] Result<std::vector<std::uint64_t>> write_marks(
+        const std::vector<std::string>& disks);
 
     /// Writes that completed on the fenced disks since the marker; 0 if none did.
     [[nodiscard]] Result<std::uint64_t> completions(const FenceMarker& marker);
@@ -69,8 +78,6 @@ class Fencer {
     [[nodiscard]] Result<ReportBody> signed_proof(const FenceMarker& marker);
     [[nodiscard]] Result<> undo(const Effect& effect);
     [[nodiscard]] Result<> restore_service(const Effect& effect, const Hook& hook);
-    [[nodiscard]] Result<std::vector<std::uint64_t>> write_marks(
-        const std::vector<std::string>& disks);
     [[nodiscard]] Result<> run_hook(const Effect& effect, HookStep step, const Hook& hook);
 
     AgentParts parts_;

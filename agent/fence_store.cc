@@ -3,20 +3,14 @@
 #include "agent/json_file.h"
 #include "schemas/codec.h"
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 namespace drover::agent {
 namespace {
 
-std::string state_text(FenceState state) {
-    switch (state) {
-        case FenceState::fenced:
-            return "fenced";
-        case FenceState::releasing:
-            return "releasing";
-    }
-    return {};
-}
+constexpr std::array states{FenceState::fenced, FenceState::releasing, FenceState::reversing};
 
 Error damaged(const std::filesystem::path& path) {
     return Error(Errc::corrupt, "fence_marker_damaged", path.native() + " is damaged",
@@ -28,8 +22,9 @@ Result<FenceMarker> parse(const std::filesystem::path& path, std::string_view co
     TRY(const Fields fields, Fields::parse(path, contents));
     FenceMarker marker;
     TRY(const std::string state, fields.text("state"));
-    if (state != "fenced" && state != "releasing") return damaged(path);
-    marker.state = state == "fenced" ? FenceState::fenced : FenceState::releasing;
+    const auto known = std::ranges::find(states, state, [](FenceState s) { return name_of(s); });
+    if (known == states.end()) return damaged(path);
+    marker.state = *known;
     TRY(const std::string effect, fields.text("effect"));
     const auto bytes = from_hex(effect);
     if (!bytes) return damaged(path);
@@ -51,10 +46,26 @@ Result<FenceMarker> parse(const std::filesystem::path& path, std::string_view co
     TRY(const std::uint64_t broken, fields.number("broken_by_root"));
     marker.breached = breached != 0;
     marker.broken_by_root = broken != 0;
+    if (!fields.has("reverse")) return marker;
+    TRY(const std::uint64_t reverse, fields.number("reverse"));
+    if (reverse > static_cast<std::uint64_t>(ReverseState::kept)) return damaged(path);
+    marker.reverse = static_cast<ReverseState>(reverse);
     return marker;
 }
 
 }  // namespace
+
+std::string_view name_of(FenceState state) {
+    switch (state) {
+        case FenceState::fenced:
+            return "fenced";
+        case FenceState::releasing:
+            return "releasing";
+        case FenceState::reversing:
+            return "reversing";
+    }
+    return {};
+}
 
 Result<FenceMarker> FenceStore::load(const std::filesystem::path& path) const {
     TRY(std::string text, read_text(path, Fields::bytes_max));
@@ -104,7 +115,7 @@ Result<std::optional<FenceMarker>> FenceStore::of_job(const JobId& job) const {
 
 Result<> FenceStore::store(const FenceMarker& marker) const {
     Fields fields;
-    fields.set("state", state_text(marker.state));
+    fields.set("state", std::string(name_of(marker.state)));
     fields.set("job", marker.effect.job_name);
     fields.set("token", marker.work().token.hex());
     fields.set("effect", to_hex(encode_effect(marker.effect)));
@@ -117,6 +128,8 @@ Result<> FenceStore::store(const FenceMarker& marker) const {
     fields.set_list("write_marks", marks);
     fields.set_number("breached", marker.breached ? 1 : 0);
     fields.set_number("broken_by_root", marker.broken_by_root ? 1 : 0);
+    if (marker.reverse != ReverseState::none)
+        fields.set_number("reverse", static_cast<std::uint64_t>(marker.reverse));
     return fields.store(directory_ / marker.work().token.hex());
 }
 

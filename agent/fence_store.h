@@ -1,6 +1,7 @@
 /// The markers of the fences on this host: one durable file per fence, STATE/fences/TOKEN.
 ///
 ///   (none) ─► fenced ─► releasing ─► (none)
+///               └► reversing ┘  (back to fenced, reverse_receiver.h)
 ///
 /// A marker is bound to the host that made it. Copied or restored onto another host it is foreign:
 /// shown, and otherwise ignored.
@@ -19,7 +20,15 @@
 
 namespace drover::agent {
 
-enum class FenceState : std::uint8_t { fenced = 0, releasing = 1 };
+/// reversing: nobody but this agent may write the disks, and it does: what comes back from the
+/// target.
+enum class FenceState : std::uint8_t { fenced = 0, releasing = 1, reversing = 2 };
+
+[[nodiscard]] std::string_view name_of(FenceState state);
+
+/// What became of the way back. begun: the journal that keeps the fence point is made. kept: the
+/// disks hold what the target's users wrote, and the fence point is gone.
+enum class ReverseState : std::uint8_t { none = 0, begun = 1, kept = 2 };
 
 struct FenceMarker {
     FenceState state = FenceState::fenced;
@@ -31,6 +40,10 @@ struct FenceMarker {
     WallMicros fenced_micros = 0;
     bool breached = false;        ///< a breach was reported; once is enough
     bool broken_by_root = false;  ///< releasing because local root said so
+    ReverseState reverse = ReverseState::none;
+
+    /// Nobody but us may write: the guard holds the disks.
+    [[nodiscard]] bool is_held() const { return state != FenceState::releasing; }
 
     [[nodiscard]] const FenceWork& work() const { return std::get<FenceWork>(effect.work); }
 

@@ -65,6 +65,9 @@ void add_exposing(CLI::App& app, Arguments& arguments, Chosen& chosen) {
     expose->add_option("disk", arguments.expose.disk, "whole disk or image file")->required();
     expose->add_option("--override-not-blank", arguments.expose.override_identity,
                        "identity of a disk whose contents may be lost");
+    expose->add_flag(
+        "--reverse", arguments.expose.reverse,
+        "on a source: only what its target's users wrote, should a rollback keep that");
     expose->callback([&arguments, &chosen] {
         chosen = [&arguments] {
             arguments.expose.config = arguments.config;

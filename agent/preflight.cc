@@ -1,6 +1,7 @@
 #include "agent/preflight.h"
 
 #include "agent/journal_place.h"
+#include "agent/reverse_receiver.h"
 #include "replicator/held_target.h"
 
 #include <algorithm>
@@ -95,6 +96,55 @@ void check_source_disk(const AgentParts& parts, const std::string& path, Preflig
     }
 }
 
+/// Empty if what a target's users write may come back to these disks of a source; else why not.
+std::string no_way_back_to(const AgentParts& parts, const std::vector<std::string>& disks) {
+    for (const std::string& disk : disks)
+        if (auto exposed = check_reverse_exposed(parts.paths, parts.host, disk); !exposed)
+            return exposed.error().detail();
+    if (!parts.config.listen) return "agent.toml has no [listen] that names an address";
+    const auto place = reverse_journal_place(parts.config, disks);
+    return place ? std::string() : place.error().detail();
+}
+
+/// Likewise of a target: what its users write is known exactly.
+bool knows_changes(const AgentParts& parts, const PreflightDone& done) {
+    if (!parts.config.allow_ebpf || done.disks.empty()) return false;
+    return std::ranges::all_of(done.disks, [&](const DiskFacts& disk) {
+        const auto found = parts.host.look_up(disk.path);
+        return found && parts.host.can_track_blocks(found->facts).has_value();
+    });
+}
+
+void tell_endpoint(const AgentParts& parts, PreflightDone& done) {
+    if (!parts.config.listen) return;
+    const ListenConfig& listen = *parts.config.listen;
+    done.endpoint = {listen.advertise, listen.control_port, listen.bulk_port};
+}
+
+/// Why not is said to those who allowed it for a disk.
+bool is_allowed_for_any(const AgentParts& parts, const std::vector<std::string>& disks) {
+    const ExposureStore consents(parts.paths.reverse_exposures());
+    return std::ranges::any_of(disks, [&](const std::string& disk) {
+        const auto given = consents.has(disk);
+        return given && *given;
+    });
+}
+
+void tell_way_back(const AgentParts& parts, const PreflightWork& work, PreflightDone& done) {
+    if (!is_allowed_for_any(parts, work.disks)) return;
+    const std::string why_not = no_way_back_to(parts, work.disks);
+    if (why_not.empty()) {
+        done.capabilities.emplace_back(reverse_capability);
+        return tell_endpoint(parts, done);
+    }
+    done.findings.push_back({Severity::info,
+                             "no_way_back",
+                             {},
+                             "a rollback cannot keep what the target's users write: " + why_not,
+                             "nothing has to be done; docs/operations.md, Rollback, says what such "
+                             "a rollback needs"});
+}
+
 void check_target_disk(const AgentParts& parts, const std::string& path, bool owns_disks,
                        PreflightDone& done) {
     auto own = check_not_own(parts.host, path);
@@ -108,17 +158,6 @@ void check_target_disk(const AgentParts& parts, const std::string& path, bool ow
     auto blank = parts.host.check_blank(path);
     if (!blank) add(done, blank.error(), path);
 }
-
-/// Whether it can be known what users will write on all of these.
-bool can_map_changes(const AgentParts& parts, const PreflightWork& work) {
-    if (!parts.config.allow_ebpf) return false;
-    for (const std::string& path : work.disks) {
-        const auto disk = parts.host.look_up(path);
-        if (!disk || !parts.host.can_track_blocks(disk->facts)) return false;
-    }
-    return true;
-}
-
 }  // namespace
 
 std::vector<std::string> agent_capabilities(const Config& config) {
@@ -137,6 +176,7 @@ PreflightDone preflight_source(const AgentParts& parts, const PreflightWork& wor
     done.capabilities.emplace_back(replicator::compare_capability);
     check_twice_named(work, done);
     for (const std::string& disk : work.disks) check_source_disk(parts, disk, done);
+    tell_way_back(parts, work, done);
     check_hooks(parts, work, Side::source, done);
     return done;
 }
@@ -152,14 +192,13 @@ PreflightDone preflight_target(const AgentParts& parts, const PreflightWork& wor
         done.findings.push_back(
             {Severity::warning, journal.error().id(), parts.config.journal_directory.native(),
              journal.error().detail() + ": disks are written in place", journal.error().next()});
-    if (parts.config.listen) {
-        const ListenConfig& listen = *parts.config.listen;
-        done.endpoint = {listen.advertise, listen.control_port, listen.bulk_port};
-    }
-    if (can_map_changes(parts, work))
-        done.capabilities.emplace_back(replicator::compare_capability);
+    tell_endpoint(parts, done);
     check_twice_named(work, done);
     for (const std::string& disk : work.disks) check_target_disk(parts, disk, owns_disks, done);
+    if (knows_changes(parts, done)) {
+        done.capabilities.emplace_back(replicator::compare_capability);
+        done.capabilities.emplace_back(reverse_capability);
+    }
     check_hooks(parts, work, Side::target, done);
     return done;
 }

@@ -6,6 +6,9 @@
 
 namespace drover::agent {
 
+/// A rollback can keep what the target's users write: said by both ends, of the job's disks.
+inline constexpr const char* reverse_capability = "reverse.sync";
+
 [[nodiscard]] PreflightDone preflight_source(const AgentParts& parts, const PreflightWork& work);
 
 /// `owns_disks`: this job wrote them already, so they need not be blank. (Our own guard is no

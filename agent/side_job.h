@@ -48,6 +48,9 @@ class SideJob {
     /// From any thread: ends a drain or a comparison that waits for the peer.
     /// Also of those that have not begun yet, if their cause is older than `seq`.
     virtual void cancel(std::uint64_t seq) = 0;
+
+    /// From any thread: withdraw() of this standing effect follows, once the lane is free.
+    virtual void withdrawing(const EffectId&) {}
 };
 
 }  // namespace drover::agent

@@ -30,34 +30,6 @@ Error unsupported(const Effect& effect) {
 
 }  // namespace
 
-/// Where the replica dials. A newer effect may move the target's endpoint at any time.
-struct SourceJob::Dialled {
-    explicit Dialled(PeerNetwork& network)
-        : peers(network) {}
-
-    Result<replicator::PeerLinks> dial() {
-        Endpoint endpoint;
-        std::string peer;
-        {
-            const std::lock_guard lock(mutex);
-            endpoint = target;
-            peer = expected_peer;
-        }
-        return peers.dial(endpoint, peer);
-    }
-
-    void set(const ReplicateWork& work) {
-        const std::lock_guard lock(mutex);
-        target = work.peer;
-        expected_peer = wire::agent_identity(work.ticket.target_agent);
-    }
-
-    PeerNetwork& peers;
-    Mutex mutex;
-    Endpoint target;
-    std::string expected_peer;
-};
-
 SourceJob::SourceJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
                      PeerNetwork& peers, JobEvents& events)
     : job_(job),
@@ -65,8 +37,9 @@ SourceJob::SourceJob(const JobId& job, const AgentParts& parts, ReplicaFactory& 
       replicas_(replicas),
       events_(events),
       fencer_(parts),
+      receiver_(job, parts, replicas, events, fencer_),
       directory_(parts.paths.job(job, Side::source)),
-      dialled_(std::make_shared<Dialled>(peers)) {}
+      dialled_(std::make_shared<PeerDialler>(peers)) {}
 
 SourceJob::~SourceJob() {
     drop_replica();
@@ -77,12 +50,17 @@ SourceJob::~SourceJob() {
 /// Needs nothing but the marker: the fence must hold whatever becomes of the rest.
 Result<> SourceJob::secure() {
     TRY(auto marker, parts_.fences.of_job(job_));
-    if (!marker || marker->state != FenceState::fenced) return {};
+    if (!marker || !marker->is_held()) return {};
     wait_for_disks(parts_.host, marker->work().disks);
     auto hidden = fencer_.hide(marker->work());
     // No reason to leave the disks unguarded, which is the fence.
     if (!hidden) log::warn("fence", hidden.error().text(), "job=" + marker->effect.job_name);
-    return hold(*marker);
+    TRY_VOID(hold(*marker));
+    // Writable only while this process writes what comes back.
+    if (marker->state == FenceState::reversing)
+        for (const std::string& disk : marker->work().disks)
+            TRY_VOID(parts_.host.set_read_only(disk, true));
+    return {};
 }
 
 Result<> SourceJob::start() {
@@ -94,7 +72,7 @@ Result<> SourceJob::start() {
     TRY(const auto marker, parts_.fences.of_job(job_));
     if (marker && marker->state == FenceState::releasing) finish_release(*marker);
     report_trouble(reconcile());
-    return {};
+    return receiver_.start();
 }
 
 /// A release that a crash or a failing hook cut short: the source's service comes first. What fails
@@ -113,6 +91,7 @@ Result<> SourceJob::want(const Effect& effect) {
         return watch_fence();
     }
     if (effect.id.kind != EffectKind::replicate) return unsupported(effect);
+    if (std::get<ReplicateWork>(effect.work).reverse) return receiver_.want(effect);
     if (record_ && effect.id.seq < record_->effect.id.seq) return {};
     if (!record_ || !record_->wanted || !(record_->effect == effect)) {
         const ReplicateRecord wanted{true, effect};
@@ -130,7 +109,9 @@ Result<> SourceJob::want(const Effect& effect) {
 
 Result<> SourceJob::withdraw(const EffectId& effect) {
     if (effect.kind == EffectKind::hold_fence) hold_.reset();
-    if (effect.kind != EffectKind::replicate || !record_ || !record_->wanted) return {};
+    TRY(const bool was_reverse, receiver_.withdraw(effect));
+    if (was_reverse || effect.kind != EffectKind::replicate || !record_ || !record_->wanted)
+        return {};
     if (effect.seq < record_->effect.id.seq) return {};
     const ReplicateRecord unwanted{false, record_->effect};
     TRY_VOID(store_replicate(directory_, unwanted));
@@ -285,7 +266,7 @@ Result<ReportBody> SourceJob::run(const Effect& effect, bool recovered) {
     if (const auto* work = std::get_if<VerifyWork>(&effect.work)) return verify(effect.id, *work);
     if (const auto* work = std::get_if<CompareWork>(&effect.work)) return compare(effect.id, *work);
     if (const auto* work = std::get_if<CleanupWork>(&effect.work)) return cleanup(*work);
-    if (std::holds_alternative<ReleaseWork>(effect.work)) return fencer_.release(effect);
+    if (std::holds_alternative<ReleaseWork>(effect.work)) return release(effect);
     if (!std::holds_alternative<FenceWork>(effect.work)) return unsupported(effect);
     auto open = ensure_replica();
     // Whatever an interrupted fence left behind is looked at even if the copy cannot be opened.
@@ -328,6 +309,13 @@ Result<ReportBody> SourceJob::verify(const EffectId& effect, const VerifyWork& w
     return ReportBody(std::move(done));
 }
 
+/// What came back stays or is undone as a whole, before anything else is done to the fence.
+Result<ReportBody> SourceJob::release(const Effect& effect) {
+    const auto& work = std::get<ReleaseWork>(effect.work);
+    TRY_VOID(receiver_.settle(work.token, work.keep_reverse));
+    return fencer_.release(effect);
+}
+
 /// Takes as long as the disks are large: meanwhile the fence is watched here, as tick() would.
 Result<ReportBody> SourceJob::compare(const EffectId& effect, const CompareWork& work) {
     TRY_VOID(fencer_.check(job_, work.token));
@@ -357,6 +345,7 @@ Result<ReportBody> SourceJob::cleanup(const CleanupWork& work) {
     }
     drop_replica();
     record_.reset();
+    TRY_VOID(receiver_.remove());
     if (!marker) TRY_VOID(parts_.host.end_guard({job_, Side::source}));
     TRY_VOID(remove_job_directory(directory_));
     return ReportBody(CleanupDone{});
@@ -393,9 +382,11 @@ Result<> SourceJob::watch_fence() {
         if (!parts_.journal.is_tombstoned(token)) events_.observed(hold_->id, FenceBreach{0});
         return {};
     }
-    if (marker->state != FenceState::fenced) return {};
+    if (!marker->is_held()) return {};
     TRY_VOID(hold(*marker));
-    TRY(const std::uint64_t completions, fencer_.completions(*marker));
+    const bool is_ours = marker->state == FenceState::reversing;
+    TRY(const std::uint64_t completions,
+        is_ours ? fencer_.foreign_users(*marker) : fencer_.completions(*marker));
     return completions == 0 ? Result<>() : report_breach(*marker, completions);
 }
 
@@ -407,6 +398,7 @@ void SourceJob::tick() {
         return !replica_ || stopped_;
     }();
     if (missing && parts_.clock.steady_ms() >= reopen_at_) report_trouble(reconcile());
+    receiver_.tick();
 }
 
 Result<replicator::SealedPoint> SourceJob::seal_point() {
@@ -431,6 +423,10 @@ Result<> SourceJob::break_fence(const FenceToken& token, const std::string& by) 
     TRY(auto marker, parts_.fences.of_job(job_));
     if (!marker || marker->work().token != token) return not_fenced();
     TRY_VOID(parts_.journal.tombstone(marker->work().token));
+    const bool is_kept = marker->reverse == ReverseState::kept;
+    TRY_VOID(receiver_.settle(token, is_kept));
+    TRY(marker, parts_.fences.find(token));
+    if (!marker) return not_fenced();
     if (!marker->broken_by_root) {
         events_.observed(hold_ ? hold_->id : marker->effect.id, FenceBrokenByRoot{by});
         marker->broken_by_root = true;

@@ -3,7 +3,9 @@
 
 #include "agent/fence.h"
 #include "agent/job_record.h"
+#include "agent/peer_dialler.h"
 #include "agent/replicas.h"
+#include "agent/reverse_receiver.h"
 #include "agent/side_job.h"
 #include "base/threads.h"
 
@@ -37,8 +39,12 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     /// Errors: not_found ("no_such_source"), those of SourceReplica::seal_point().
     [[nodiscard]] Result<replicator::SealedPoint> seal_point();
 
+    /// For the listener, from any thread: null while nothing may come back from the target.
+    [[nodiscard]] std::shared_ptr<replicator::TargetReplica> reverse_replica() const {
+        return receiver_.replica();
+    }
+
   private:
-    struct Dialled;
     using Replica = std::shared_ptr<replicator::SourceReplica>;
 
     void mirror_done(const MirrorDone& done) override;
@@ -55,6 +61,7 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     [[nodiscard]] Result<Replica> replica_for(const EffectId& effect);
     [[nodiscard]] Result<ReportBody> drain(const EffectId& effect, const DrainWork& work);
     [[nodiscard]] Result<ReportBody> verify(const EffectId& effect, const VerifyWork& work);
+    [[nodiscard]] Result<ReportBody> release(const Effect& effect);
     [[nodiscard]] Result<ReportBody> compare(const EffectId& effect, const CompareWork& work);
     [[nodiscard]] Result<ReportBody> cleanup(const CleanupWork& work);
     void finish_release(const FenceMarker& marker);
@@ -68,9 +75,10 @@ class SourceJob final : public SideJob, private replicator::SourceObserver {
     ReplicaFactory& replicas_;
     JobEvents& events_;
     Fencer fencer_;
+    ReverseReceiver receiver_;
     const std::filesystem::path directory_;
     /// Shared with the replica's thread, which dials.
-    std::shared_ptr<Dialled> dialled_;
+    std::shared_ptr<PeerDialler> dialled_;
     std::optional<ReplicateRecord> record_;
     std::optional<Effect> hold_;  ///< the HoldFence effect, while it is wanted
     bool hold_missed_ = false;    ///< its fence was not there, and that was reported

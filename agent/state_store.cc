@@ -84,8 +84,8 @@ Result<> store_identity(const StatePaths& paths, const AgentIdentity& identity) 
 }
 
 Result<> make_state_directories(const StatePaths& paths) {
-    for (const auto& directory :
-         {paths.root, paths.fences(), paths.exposures(), paths.guards(), paths.jobs()})
+    for (const auto& directory : {paths.root, paths.fences(), paths.exposures(),
+                                  paths.reverse_exposures(), paths.guards(), paths.jobs()})
         TRY_VOID(make_directory_durably(directory));
     return {};
 }

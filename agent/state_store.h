@@ -7,6 +7,7 @@
 ///          journal         executed effects (journal.h)
 ///          anchors         the last anchors of the orchestrator's log (anchor_store.h)
 ///          exposures/      disks that root gave to drover (exposure.h)
+///          reverse_exposures/   sources' disks that may take back what a target's users wrote
 ///          fences/         one marker per fence (fence_store.h)
 ///          guards/         sockets and pid files of the guard processes (guard.h)
 ///          jobs/JOB-SIDE/  replication state of one side of one job
@@ -45,6 +46,10 @@ struct StatePaths {
     [[nodiscard]] std::filesystem::path fences() const { return root / "fences"; }
 
     [[nodiscard]] std::filesystem::path exposures() const { return root / "exposures"; }
+
+    [[nodiscard]] std::filesystem::path reverse_exposures() const {
+        return root / "reverse_exposures";
+    }
 
     [[nodiscard]] std::filesystem::path guards() const { return root / "guards"; }
 

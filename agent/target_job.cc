@@ -30,13 +30,14 @@ Error unknown_job() {
 }  // namespace
 
 TargetJob::TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
-                     JobEvents& events)
+                     PeerNetwork& peers, JobEvents& events)
     : job_(job),
       parts_(parts),
       replicas_(replicas),
       events_(events),
       changes_(parts, job),
       activator_(parts, changes_),
+      sender_(job, parts, replicas, peers, events, changes_),
       directory_(parts.paths.job(job, Side::target)) {}
 
 TargetJob::Replica TargetJob::replica() const {
@@ -96,11 +97,12 @@ Result<> TargetJob::secure() {
 Result<> TargetJob::start() {
     if (const auto job = facts()) activator_.watch_changes(*job);
     if (record_) report_trouble(reconcile());
-    return {};
+    return sender_.start();
 }
 
 Result<> TargetJob::want(const Effect& effect) {
     if (effect.id.kind != EffectKind::replicate) return unsupported(effect);
+    if (std::get<ReplicateWork>(effect.work).reverse) return sender_.want(effect);
     if (record_ && effect.id.seq < record_->effect.id.seq) return {};
     if (!record_ || !record_->wanted || !(record_->effect == effect)) {
         const ReplicateRecord wanted{true, effect};
@@ -113,7 +115,9 @@ Result<> TargetJob::want(const Effect& effect) {
 }
 
 Result<> TargetJob::withdraw(const EffectId& effect) {
-    if (effect.kind != EffectKind::replicate || !record_ || !record_->wanted) return {};
+    TRY(const bool was_reverse, sender_.withdraw(effect));
+    if (was_reverse || effect.kind != EffectKind::replicate || !record_ || !record_->wanted)
+        return {};
     if (effect.seq < record_->effect.id.seq) return {};
     const ReplicateRecord unwanted{false, record_->effect};
     TRY_VOID(store_replicate(directory_, unwanted));
@@ -144,8 +148,19 @@ Result<> TargetJob::reconcile() {
         return {};
     }
     TRY_VOID(take_disks());
+    TRY_VOID(drop_changes());
     TRY(const Replica opened, open_replica());
     return {};
+}
+
+/// Copied to again, the disks hold nothing any more that somebody could want back.
+Result<> TargetJob::drop_changes() {
+    TRY_VOID(sender_.remove());
+    TRY(auto activation, load_activation(parts_.paths, job_));
+    if (!activation || activation->changes.empty()) return {};
+    changes_.forget(record_->disks(Side::target));
+    activation->changes.clear();
+    return store_activation(parts_.paths, job_, *activation);
 }
 
 /// Reads only, and only while the disks are in their users' hands under this very ticket.
@@ -256,6 +271,7 @@ void TargetJob::tick() {
     if (record_->wanted && !server() && parts_.clock.steady_ms() >= reopen_at_)
         report_trouble(reconcile());
     tell_points();
+    sender_.tick();
     if (const auto job = facts()) activator_.watch_changes(*job);
     auto activation = load_activation(parts_.paths, job_);
     if (!activation || !*activation || (*activation)->state != ActivationState::active) return;
@@ -315,6 +331,10 @@ Result<ReportBody> TargetJob::run(const Effect& effect, bool) {
     if (std::holds_alternative<ValidateWork>(effect.work)) return validate(effect);
     if (std::holds_alternative<CleanupWork>(effect.work)) return cleanup();
     if (const auto* work = std::get_if<DeleteDataWork>(&effect.work)) return delete_data(*work);
+    if (const auto* work = std::get_if<ReverseDrainWork>(&effect.work))
+        return sender_.drain(effect.id, work->token);
+    if (const auto* work = std::get_if<ReverseVerifyWork>(&effect.work))
+        return sender_.verify(effect.id, work->token);
     return unsupported(effect);
 }
 
@@ -373,6 +393,7 @@ Result<ReportBody> TargetJob::cleanup() {
     if (const Replica open = replica()) open->forget();
     TRY_VOID(close_replica());
     if (record_) {
+        TRY_VOID(sender_.remove());
         if (activation) changes_.forget(record_->disks(Side::target));
         for (const std::string& disk : record_->disks(Side::target)) {
             auto exposure = parts_.exposures.find(disk);
@@ -401,6 +422,7 @@ Result<ReportBody> TargetJob::delete_data(const DeleteDataWork& work) {
         TRY_VOID(check_unused(parts_.host, disk));
     }
     TRY_VOID(check_of_no_other_job(parts_.paths, job_, work.disks, parts_.host));
+    TRY_VOID(sender_.remove());
     if (activation) changes_.forget(work.disks);
     TRY_VOID(close_replica());
     TRY_VOID(parts_.host.hold_guard({job_, Side::target}, work.disks));

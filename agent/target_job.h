@@ -4,6 +4,7 @@
 #include "agent/activation.h"
 #include "agent/job_record.h"
 #include "agent/replicas.h"
+#include "agent/reverse_sender.h"
 #include "agent/side_job.h"
 #include "base/threads.h"
 
@@ -16,7 +17,7 @@ class TargetJob final : public SideJob {
     static constexpr SteadyMillis reopen_interval_ms = 5'000;
 
     TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& replicas,
-              JobEvents& events);
+              PeerNetwork& peers, JobEvents& events);
 
     ~TargetJob() override { end_comparison(); }
 
@@ -28,8 +29,9 @@ class TargetJob final : public SideJob {
     [[nodiscard]] Result<std::optional<ReportBody>> probe(const Effect& effect) override;
     void tick() override;
 
-    /// Nothing of a target waits for its peer on the worker.
-    void cancel(std::uint64_t) override {}
+    void cancel(std::uint64_t seq) override { sender_.cancel(seq); }
+
+    void withdrawing(const EffectId& effect) override { sender_.withdrawing(effect); }
 
     /// Local root's word: takes the disks of a paused job back to a point of the journal. The job
     /// hears that its target holds an older state. Errors: conflict ("job_not_paused"), not_found
@@ -48,6 +50,7 @@ class TargetJob final : public SideJob {
     void end_comparison();
     [[nodiscard]] Result<> reconcile();
     [[nodiscard]] Result<bool> may_replicate() const;
+    [[nodiscard]] Result<> drop_changes();
     [[nodiscard]] Result<> take_disks();
     [[nodiscard]] Result<> check_disk(const std::string& path, std::size_t index, bool owned);
     [[nodiscard]] Result<Replica> open_replica();
@@ -70,6 +73,7 @@ class TargetJob final : public SideJob {
     JobEvents& events_;
     ChangeMap changes_;  ///< while the disks are their users'
     Activator activator_;
+    ReverseSender sender_;
     const std::filesystem::path directory_;
     std::optional<ReplicateRecord> record_;
     SteadyMillis reopen_at_ = 0;

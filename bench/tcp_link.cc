@@ -94,6 +94,13 @@ class CountedLink final : public wire::Link {
         : link_(std::move(link)),
           bytes_(bytes) {}
 
+    Result<> collect(ByteView head, ByteView body) override {
+        bytes_ += length_bytes + head.size() + body.size();
+        return link_->collect(head, body);
+    }
+
+    Result<> flush() override { return link_->flush(); }
+
     Result<> send(ByteView head, ByteView body) override {
         bytes_ += length_bytes + head.size() + body.size();
         return link_->send(head, body);

@@ -33,6 +33,11 @@ Result<BatchStream::Sent> BatchStream::send(std::uint32_t disk, std::uint64_t of
     return sent;
 }
 
+Result<> BatchStream::flush() {
+    if (const auto taken = lanes_.flush(); !taken) return control_.reason_behind(taken.error());
+    return {};
+}
+
 Result<> BatchStream::commit() {
     if (const auto taken = lanes_.settle(); !taken) return control_.reason_behind(taken.error());
     unpaid_wire_bytes_ += count_wire_bytes();

@@ -48,6 +48,9 @@ class BatchStream {
     /// over the wire.
     [[nodiscard]] Result<Sent> send(std::uint32_t disk, std::uint64_t offset, ByteView data);
 
+    /// Small frames may wait for others until this is called; before the caller waits for anything.
+    [[nodiscard]] Result<> flush();
+
     [[nodiscard]] std::uint64_t open_batch() const { return batch_; }
 
     [[nodiscard]] std::uint64_t open_bytes() const { return open_bytes_; }

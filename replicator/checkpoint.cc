@@ -13,6 +13,8 @@ constexpr std::string_view magic = "DRVCKPT1";
 constexpr std::uint16_t direct_version = 2;
 /// What was acknowledged may be in the journal only: a version without journals must not go on.
 constexpr std::uint16_t journal_version = 3;
+/// The disks are the base of an overlay: a version without tests must not go on.
+constexpr std::uint16_t test_version = 4;
 constexpr std::size_t fixed_bytes = 8 + 2 + 1 + 1 + 3 * 16 + 8 + 8 + 4;
 constexpr std::size_t checkpoint_bytes_max = 1U << 20;
 constexpr std::size_t identity_bytes_max = 1024;
@@ -95,7 +97,10 @@ Bytes encode_checkpoint(const Checkpoint& checkpoint) {
     Bytes out;
     put_bytes(out, as_bytes(magic));
     const bool is_direct = checkpoint.mode == JournalMode::direct;
-    put_u16(out, is_direct ? direct_version : journal_version);
+    DROVER_ASSERT(!is_direct || !checkpoint.is_in_test);
+    put_u16(out, is_direct               ? direct_version
+                 : checkpoint.is_in_test ? test_version
+                                         : journal_version);
     out.push_back(static_cast<std::uint8_t>(checkpoint.state));
     out.push_back(static_cast<std::uint8_t>(checkpoint.mode));
     put_bytes(out, checkpoint.lineage.view());
@@ -123,7 +128,7 @@ Result<Checkpoint> decode_checkpoint(ByteView bytes) {
     Fields fields(body);
     if (as_text(fields.take(magic.size())) != magic) return corrupt("not a checkpoint");
     const std::uint16_t version = fields.u16();
-    if (version != direct_version && version != journal_version)
+    if (version < direct_version || version > test_version)
         return Error(Errc::unsupported, "checkpoint_too_new",
                      "the target's checkpoint has format " + std::to_string(version),
                      "the data on the target's disks", "run a version that knows this format");
@@ -131,9 +136,10 @@ Result<Checkpoint> decode_checkpoint(ByteView bytes) {
     const std::uint8_t state = fields.u8();
     const std::uint8_t mode = fields.u8();
     if (state > static_cast<std::uint8_t>(CheckpointState::promoted)) return corrupt("state");
-    if (mode != (version == journal_version ? 1 : 0)) return corrupt("mode");
+    if (mode != (version == direct_version ? 0 : 1)) return corrupt("mode");
     out.state = static_cast<CheckpointState>(state);
     out.mode = static_cast<JournalMode>(mode);
+    out.is_in_test = version == test_version;
     out.lineage = *Uuid::from(fields.take(16));
     out.job = *JobId::from(fields.take(16));
     out.generation = *Generation::from(fields.take(16));

@@ -2,7 +2,8 @@
 /// directory, replaced as a whole after every flushed batch, and before a block is overwritten
 /// whose sample it holds.
 ///
-///   magic "DRVCKPT1" | version u16 = 2, in journal mode 3 | state u8 | mode u8 | lineage 16 | job
+///   magic "DRVCKPT1" | version u16 = 2, in journal mode 3, in a test 4 | state u8 | mode u8
+///   lineage 16 | job
 ///   16 | generation 16 batch u64 | serial u64 | disks u32 per disk: mirrored u64 | size u64 |
 ///   identity length u16 + text
 ///             samples u32 | per sample, ascending: offset u64 | XXH3-128 of the block 16
@@ -36,6 +37,9 @@ struct Checkpoint {
     JobId job;
     CheckpointState state = CheckpointState::syncing;
     JournalMode mode = JournalMode::direct;
+    /// Nothing may be written to the disks: an overlay stands on them, or may. In journal mode
+    /// only.
+    bool is_in_test = false;
     Generation generation;  ///< zero until the first batch of any generation is durable
     std::uint64_t batch = 0;
     std::uint64_t serial = 0;  ///< highest ticket serial seen; lower ones are refused

@@ -25,6 +25,16 @@ struct DeviceFacts {
     std::uint32_t minor = 0;
 };
 
+struct ReadPart {
+    std::uint64_t offset = 0;
+    std::span<std::uint8_t> out;
+};
+
+struct WritePart {
+    std::uint64_t offset = 0;
+    ByteView data;
+};
+
 class BlockDevice {
   public:
     virtual ~BlockDevice() = default;
@@ -36,6 +46,17 @@ class BlockDevice {
 
     /// Not durable before flush(). Errors: io, unavailable (no space). Blocks. Thread-safe.
     [[nodiscard]] virtual Result<> write(std::uint64_t offset, ByteView data) = 0;
+
+    /// All parts, in any order. A disk that gains from it is asked for many at once, as long as
+    /// their memory is page-aligned; else this is one after the other. Returns when none is under
+    /// way any more. Errors: those of a part; nobody knows then what the other parts hold. Blocks.
+    /// Thread-safe.
+    [[nodiscard]] virtual Result<> read_many(std::span<const ReadPart> parts);
+
+    /// As read_many(). `parts`: ascending, and none overlaps the next, because nothing says which
+    /// of two would stay. Not durable before flush(). Errors: those of a part; any of the parts may
+    /// have been written then.
+    [[nodiscard]] virtual Result<> write_many(std::span<const WritePart> parts);
 
     /// Makes the range read as zeroes, by the device's own means where it has them.
     [[nodiscard]] virtual Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) = 0;

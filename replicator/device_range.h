@@ -19,4 +19,14 @@ inline void assert_range(const DeviceFacts& facts, std::uint64_t offset, std::ui
     DROVER_ASSERT(range_is_valid(facts, offset, length));
 }
 
+/// Of write_many(): every range is valid, and they follow one another.
+inline void assert_parts(const DeviceFacts& facts, std::span<const WritePart> parts) {
+    std::uint64_t end = 0;
+    for (const WritePart& part : parts) {
+        assert_range(facts, part.offset, part.data.size());
+        DROVER_ASSERT(part.offset >= end);
+        end = part.offset + part.data.size();
+    }
+}
+
 }  // namespace drover::replicator

@@ -11,20 +11,24 @@ namespace {
 constexpr std::uint64_t read_bytes_max = 1U << 20;
 constexpr std::uint8_t leaf_prefix[] = {0x00};
 
-/// Reads [offset, offset + length) in pieces that never cross a multiple of `chunk_bytes` from
-/// `offset`, and hands each to `use`.
+/// Reads [offset, offset + length) and hands it to `use` in pieces that never cross a multiple of
+/// `chunk_bytes` from `offset`. Small chunks are read several at once.
 template <class Use>
 Result<> for_each_piece(BlockDevice& device, std::uint64_t offset, std::uint64_t length,
                         std::uint64_t chunk_bytes, const Between& between, Use use) {
-    const AlignedBuffer buffer(std::min(read_bytes_max, chunk_bytes));
+    const AlignedBuffer buffer(std::min(read_bytes_max, length));
     std::uint64_t done = 0;
     while (done < length) {
         TRY_VOID(between());
-        const std::uint64_t left_in_chunk = chunk_bytes - done % chunk_bytes;
-        const auto piece = buffer.first(std::min({read_bytes_max, left_in_chunk, length - done}));
-        TRY_VOID(device.read(offset + done, piece));
-        done += piece.size();
-        use(piece, done % chunk_bytes == 0 || done == length);
+        const auto read = buffer.first(std::min(read_bytes_max, length - done));
+        TRY_VOID(device.read(offset + done, read));
+        for (ByteView rest = read; !rest.empty();) {
+            const std::uint64_t left_in_chunk = chunk_bytes - done % chunk_bytes;
+            const ByteView piece = rest.first(std::min<std::uint64_t>(left_in_chunk, rest.size()));
+            rest = rest.subspan(piece.size());
+            done += piece.size();
+            use(piece, done % chunk_bytes == 0 || done == length);
+        }
     }
     return {};
 }

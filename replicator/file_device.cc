@@ -1,5 +1,7 @@
 /// Block devices and image files through pread and pwrite.
 ///
+///   many parts ─► those on direct_alignment, in memory and on the disk ─► io_ring.h
+///            └─► the rest, one after the other
 ///   range ─► the part on direct_alignment ─► O_DIRECT descriptor (bounced if the address is odd)
 ///        └─► the rest (end of an odd-sized image, or no O_DIRECT here) ─► page cache descriptor
 ///
@@ -10,12 +12,14 @@
 #include "replicator/device.h"
 #include "replicator/device_identity.h"
 #include "replicator/device_range.h"
+#include "replicator/io_ring.h"
 #include "replicator/zeroing.h"
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
+#include <vector>
 
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -41,6 +45,8 @@ class FileDevice final : public BlockDevice {
 
     [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override;
     [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override;
+    [[nodiscard]] Result<> read_many(std::span<const ReadPart> parts) override;
+    [[nodiscard]] Result<> write_many(std::span<const WritePart> parts) override;
     [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
     [[nodiscard]] Result<> flush() override;
     [[nodiscard]] Result<std::uint64_t> present_size_bytes() override;
@@ -51,6 +57,12 @@ class FileDevice final : public BlockDevice {
                                std::uint64_t length) const;
     [[nodiscard]] Result<> read_with(int fd, std::uint64_t offset, std::span<std::uint8_t> out);
     [[nodiscard]] Result<> write_with(int fd, std::uint64_t offset, ByteView data);
+    [[nodiscard]] Error ended_early(std::uint64_t offset) const;
+    [[nodiscard]] bool goes_at_depth(std::uint64_t offset, ByteView memory) const;
+    [[nodiscard]] std::unique_ptr<IoRing> take_ring();
+    void give_back(std::unique_ptr<IoRing> ring);
+    [[nodiscard]] Result<> move(IoRing::Way way, std::vector<Transfer> parts);
+    [[nodiscard]] Result<> move_singly(IoRing::Way way, std::span<const Transfer> parts);
     [[nodiscard]] bool zero_by_device(std::uint64_t offset, std::uint64_t length);
 
     DeviceFacts facts_;
@@ -58,6 +70,10 @@ class FileDevice final : public BlockDevice {
     Fd cached_;
     std::uint64_t direct_unit_;
     Zeroing zeroing_;
+
+    Mutex rings_mutex_;
+    std::vector<std::unique_ptr<IoRing>> rings_;  ///< nobody's at the moment
+    bool has_rings_ = true;
 };
 
 /// Bytes at the start of the range that the O_DIRECT descriptor can transfer.
@@ -83,15 +99,18 @@ Error FileDevice::failed(int number, std::string_view action, std::uint64_t offs
                  "check the disk and its cables in the kernel log, then retry the job");
 }
 
+Error FileDevice::ended_early(std::uint64_t offset) const {
+    return Error(Errc::io, "disk_resized",
+                 facts_.path + " ends at byte " + std::to_string(offset) + ", before its size of " +
+                     std::to_string(facts_.size_bytes));
+}
+
 Result<> FileDevice::read_with(int fd, std::uint64_t offset, std::span<std::uint8_t> out) {
     while (!out.empty()) {
         const ssize_t got = ::pread(fd, out.data(), out.size(), static_cast<off_t>(offset));
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) return failed(errno, "read", offset, out.size());
-        if (got == 0)
-            return Error(Errc::io, "disk_resized",
-                         facts_.path + " ends at byte " + std::to_string(offset) +
-                             ", before its size of " + std::to_string(facts_.size_bytes));
+        if (got == 0) return ended_early(offset);
         out = out.subspan(static_cast<std::size_t>(got));
         offset += static_cast<std::uint64_t>(got);
     }
@@ -148,6 +167,89 @@ Result<> FileDevice::write(std::uint64_t offset, ByteView data) {
         offset += piece.size();
     }
     return {};
+}
+
+// ---- many at once ----
+
+bool FileDevice::goes_at_depth(std::uint64_t offset, ByteView memory) const {
+    return !memory.empty() && direct_part(offset, memory.size()) == memory.size() &&
+           is_aligned(memory.data());
+}
+
+/// Threads that use the disk at the same time have one each.
+std::unique_ptr<IoRing> FileDevice::take_ring() {
+    {
+        const std::lock_guard lock(rings_mutex_);
+        if (!has_rings_) return nullptr;
+        if (!rings_.empty()) {
+            auto ring = std::move(rings_.back());
+            rings_.pop_back();
+            return ring;
+        }
+    }
+    auto made = IoRing::make();
+    if (made) return made;
+    const std::lock_guard lock(rings_mutex_);
+    has_rings_ = false;
+    return nullptr;
+}
+
+void FileDevice::give_back(std::unique_ptr<IoRing> ring) {
+    const std::lock_guard lock(rings_mutex_);
+    rings_.push_back(std::move(ring));
+}
+
+Result<> FileDevice::move_singly(IoRing::Way way, std::span<const Transfer> parts) {
+    for (const Transfer& part : parts) {
+        const std::span memory(part.memory, part.length);
+        TRY_VOID(way == IoRing::Way::read ? read_with(direct_.get(), part.offset, memory)
+                                          : write_with(direct_.get(), part.offset, memory));
+    }
+    return {};
+}
+
+Result<> FileDevice::move(IoRing::Way way, std::vector<Transfer> parts) {
+    auto ring = parts.size() > 1 ? take_ring() : nullptr;
+    if (!ring) return move_singly(way, parts);
+    Transfers transfers(std::move(parts), direct_unit_);
+    ring->run(direct_.get(), way, transfers);
+    give_back(std::move(ring));
+    if (!transfers.failure()) return {};
+    const auto [rest, number] = *transfers.failure();
+    const bool reads = way == IoRing::Way::read;
+    if (reads && number == 0) return ended_early(rest.offset);
+    return failed(number == 0 ? ENOSPC : number, reads ? "read" : "write", rest.offset,
+                  rest.length);
+}
+
+Result<> FileDevice::read_many(std::span<const ReadPart> parts) {
+    std::vector<Transfer> direct;
+    direct.reserve(parts.size());
+    for (const ReadPart& part : parts) {
+        assert_range(facts_, part.offset, part.out.size());
+        if (goes_at_depth(part.offset, part.out)) {
+            direct.push_back({part.offset, part.out.data(), part.out.size()});
+        } else {
+            TRY_VOID(read(part.offset, part.out));
+        }
+    }
+    return move(IoRing::Way::read, std::move(direct));
+}
+
+Result<> FileDevice::write_many(std::span<const WritePart> parts) {
+    assert_parts(facts_, parts);
+    std::vector<Transfer> direct;
+    direct.reserve(parts.size());
+    for (const WritePart& part : parts) {
+        if (goes_at_depth(part.offset, part.data)) {
+            // A transfer of either way: nothing is stored there when it is written to the disk.
+            auto* memory = const_cast<std::uint8_t*>(part.data.data());
+            direct.push_back({part.offset, memory, part.data.size()});
+        } else {
+            TRY_VOID(write(part.offset, part.data));
+        }
+    }
+    return move(IoRing::Way::write, std::move(direct));
 }
 
 /// A hole reads as zeroes and keeps a thin disk thin; of a block device, the kernel makes one only

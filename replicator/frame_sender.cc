@@ -37,7 +37,7 @@ Result<> FrameSender::send_frame(FrameHeader header, ByteView content) {
     header.stored_length = static_cast<std::uint32_t>(payload.size());
     const auto head = encode_frame_header(header);
     const SteadyMillis began_ms = monotonic_ms();
-    TRY_VOID(link_.send(head, payload));
+    TRY_VOID(link_.collect(head, payload));
     const std::size_t wire_bytes = head.size() + payload.size();
     if (is_data && packer_ != nullptr) packer_->note_sent(wire_bytes, monotonic_ms() - began_ms);
     wire_bytes_ += wire_bytes;

@@ -32,8 +32,10 @@ class FrameSender {
     void note_read(std::int64_t ms, std::uint64_t limit_bytes_per_s);
 
     /// All of `content`, which is of the header's batch, disk and kind and begins at its offset.
-    /// Errors: those of the link.
+    /// Small frames may wait for others until flush(). Errors: those of the link.
     [[nodiscard]] Result<> send(FrameHeader header, ByteView content);
+
+    [[nodiscard]] Result<> flush() { return link_.flush(); }
 
     /// Of the open batch; that it ended is for the caller to say.
     [[nodiscard]] SentFrames& frames() { return frames_; }

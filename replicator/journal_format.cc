@@ -3,8 +3,9 @@
 ///
 ///   slot    0 magic 8 | 8 journal 16 | 24 key 16 | 40 serial | 48 life | 56 redo bytes
 ///          64 undo bytes | 72 redo tail | 80 restoring | 88 applied batch | 96 applied taken
-///         104 points max u32 | 108 mode u8 | 109 flags u8 (1: restoring, 2: applied is a point)
-///         110 undos u16 | 112 note length u16 | 128 undos of 64 each | 2176 note
+///         104 points max u32 | 108 mode u8 | 109 flags u8 (1: restoring, 2: applied is a point,
+///         4 and 8: its kind, 16: frozen) | 110 undos u16 | 112 note length u16
+///         116 lives before this one that count | 128 undos of 64 each | 2176 note
 ///   undo    0 batch before | 8 taken | 16 position | 24 bytes | 32 records | 40 content 16
 ///          56 flags u8 (1: a point)
 ///   record  0 magic 8 | 8 kind u8 | 9 flags u8 (1: a point) | 10 entries u16 | 12 payload u32
@@ -88,6 +89,7 @@ bool is_possible(const JournalHeader& header) {
     const bool has_shape = header.redo_bytes > 0 && is_whole_blocks(header.redo_bytes) &&
                            is_whole_blocks(header.undo_bytes) && is_whole_blocks(header.redo_tail);
     if (!has_shape || !undos_are_possible(header)) return false;
+    if (header.is_frozen && (header.mode == JournalMode::direct || header.restoring)) return false;
     if (header.mode == JournalMode::direct && (header.restoring || !header.undos.empty()))
         return false;
     return !header.restoring ||
@@ -154,6 +156,7 @@ void seal_block(std::span<std::uint8_t> block) {
 
 Bytes encode_slot(const JournalHeader& header) {
     DROVER_ASSERT(header.undos.size() <= journal_undos_max);
+    DROVER_ASSERT(header.first_life <= header.life);
     DROVER_ASSERT(header.applied.note.size() <= journal_note_bytes_max);
     Block out;
     out.copy(0, as_bytes(slot_magic));
@@ -169,9 +172,13 @@ Bytes encode_slot(const JournalHeader& header) {
     out.number(96, static_cast<std::uint64_t>(header.applied.taken_micros));
     out.number(104, header.points_max, 4);
     out.number(108, static_cast<std::uint64_t>(header.mode), 1);
-    out.number(109, (header.restoring ? 1U : 0U) | label_of(header.applied) << 1, 1);
+    out.number(109,
+               (header.restoring ? 1U : 0U) | label_of(header.applied) << 1 |
+                   (header.is_frozen ? 16U : 0U),
+               1);
     out.number(110, header.undos.size(), 2);
     out.number(112, header.applied.note.size(), 2);
+    out.number(116, header.life - header.first_life);
     std::size_t at = undos_at;
     for (const UndoExtent& undo : header.undos) {
         out.number(at, undo.before.batch);
@@ -192,13 +199,16 @@ std::optional<JournalHeader> parse_slot(ByteView block) {
     if (!is_sealed(block, slot_magic)) return std::nullopt;
     const std::uint16_t undos = get_u16(block, 110);
     const std::uint16_t note = get_u16(block, 112);
-    if (undos > journal_undos_max || note > journal_note_bytes_max || block[108] > 1)
+    if (undos > journal_undos_max || note > journal_note_bytes_max || block[108] > 1 ||
+        get_u64(block, 116) > get_u64(block, 48))
         return std::nullopt;
     JournalHeader out;
     out.journal = *Uuid::from(block.subspan(8, 16));
     out.key = *Digest::from(block.subspan(24, 16));
     out.serial = get_u64(block, 40);
     out.life = get_u64(block, 48);
+    out.first_life = out.life - get_u64(block, 116);
+    out.is_frozen = (block[109] & 16) != 0;
     out.redo_bytes = get_u64(block, 56);
     out.undo_bytes = get_u64(block, 64);
     out.redo_tail = get_u64(block, 72);

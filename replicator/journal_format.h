@@ -11,7 +11,8 @@
 /// A *record* is a head of 4 KiB and a payload of whole blocks, XXH3-128 over each. Its position
 /// counts bytes since the life began, modulo the ring's size. A *life* begins whenever the journal
 /// is opened, drops what is open or goes back to a point; records of other lives do not count, so
-/// nothing left over can pass for what was written last. Pure; the layout is in journal_format.cc.
+/// nothing left over can pass for what was written last. While the journal is frozen, a life goes
+/// on behind the last COMMIT of the one before. Pure; the layout is in journal_format.cc.
 #pragma once
 
 #include "base/bytes.h"
@@ -63,7 +64,11 @@ struct JournalHeader {
     Digest key;    ///< of the job and its disks
     std::uint64_t serial = 0;
     std::uint64_t life = 0;
+    /// The first of the lives whose records count; less than `life` only after a test
+    /// (redo_journal.h).
+    std::uint64_t first_life = 0;
     JournalMode mode = JournalMode::direct;
+    bool is_frozen = false;  ///< nothing may be applied
     std::uint64_t redo_bytes = 0;
     std::uint64_t undo_bytes = 0;
     std::uint32_t points_max = 0;

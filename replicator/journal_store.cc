@@ -30,7 +30,8 @@ std::optional<RecordHead> head_at(const JournalHeader& header, JournalRing ring,
     const bool is_redo = ring == JournalRing::redo;
     const bool is_here = head->journal == header.journal && head->position == position &&
                          is_redo == (head->kind <= RecordKind::commit);
-    const bool is_of_life = !is_redo || head->life == header.life;
+    const bool is_of_life =
+        !is_redo || (head->life >= header.first_life && head->life <= header.life);
     if (!is_here || !is_of_life) head.reset();
     return head;
 }

@@ -66,11 +66,12 @@ class JournalStore {
     /// Both slots, durably: what was there before is void.
     [[nodiscard]] Result<> format(JournalHeader& header);
 
-    /// nullopt if no intact record of this journal lies there, for the redo ring of this life.
+    /// nullopt if no intact record of this journal lies there, for the redo ring of a life that
+    /// counts.
     [[nodiscard]] Result<std::optional<StoredRecord>> read(const JournalHeader& header,
                                                            JournalRing ring,
                                                            std::uint64_t position);
-    /// True if a record of this life in the redo ring between `position` and `end` says that what
+    /// True if a record of such a life in the redo ring between `position` and `end` says that what
     /// lies at `position` was durable when it was written.
     [[nodiscard]] Result<bool> was_durable(const JournalHeader& header, std::uint64_t position,
                                            std::uint64_t end);

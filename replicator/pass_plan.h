@@ -23,9 +23,10 @@ struct Extent {
 };
 
 constexpr std::uint64_t extent_bytes_max = 1U << 20;
-/// Taken at once: large enough to coalesce, small enough to react to a changed wish.
-constexpr std::uint64_t region_bytes_max = 4U << 20;
-/// A batch is committed before it could grow beyond this.
+/// Taken and read at once, while the one before it is sent: large enough to coalesce and to read at
+/// depth, small enough to react to a changed wish.
+constexpr std::uint64_t region_bytes_max = 2U << 20;
+/// A batch is committed before it could grow beyond this, if nobody wants it sooner.
 constexpr std::uint64_t batch_bytes_max = 64U << 20;
 
 struct Region {
@@ -46,9 +47,10 @@ struct Region {
 /// `bits` with every granule of `granule_blocks` bits filled that has one set.
 [[nodiscard]] std::uint64_t widen(std::uint64_t bits, unsigned granule_blocks);
 
-/// True if a batch of `open_bytes` must be committed before another region is taken into it.
-[[nodiscard]] constexpr bool batch_is_full(std::uint64_t open_bytes) {
-    return open_bytes + region_bytes_max > batch_bytes_max;
+/// True if a batch of `open_bytes` must be committed before another region is taken into it. Takes
+/// one region whatever `bytes_max` is.
+[[nodiscard]] constexpr bool batch_is_full(std::uint64_t open_bytes, std::uint64_t bytes_max) {
+    return open_bytes > 0 && open_bytes + region_bytes_max > bytes_max;
 }
 
 /// Blocks set in any of three maps of the same size: what is not yet durable on the target.

@@ -17,7 +17,10 @@ Result<TargetMessage> PeerChannel::receive() {
     for (;;) {
         TRY(const Bytes bytes, link_.receive(ack_timeout_ms_));
         TRY(TargetMessage message, decode_target_message(bytes));
-        if (std::holds_alternative<Working>(message)) continue;
+        if (std::holds_alternative<Working>(message)) {
+            if (working_) TRY_VOID(working_());
+            continue;
+        }
         if (const auto* refused = std::get_if<PeerRefused>(&message)) return refused->error;
         return message;
     }

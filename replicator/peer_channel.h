@@ -5,13 +5,19 @@
 #include "replicator/peer_message.h"
 #include "wire/link.h"
 
+#include <functional>
+
 namespace drover::replicator {
 
 class PeerChannel {
   public:
-    PeerChannel(wire::Link& link, std::int64_t ack_timeout_ms)
+    /// Called when the target says that it works on a long answer; an error ends the wait.
+    using Between = std::function<Result<>()>;
+
+    PeerChannel(wire::Link& link, std::int64_t ack_timeout_ms, Between working = {})
         : link_(link),
-          ack_timeout_ms_(ack_timeout_ms) {}
+          ack_timeout_ms_(ack_timeout_ms),
+          working_(std::move(working)) {}
 
     [[nodiscard]] Result<> send(const SourceMessage& message);
 
@@ -36,6 +42,7 @@ class PeerChannel {
 
     wire::Link& link_;
     std::int64_t ack_timeout_ms_;
+    Between working_;
 };
 
 /// The connection failed or the data was damaged on its way, not the work: worth another

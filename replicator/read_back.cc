@@ -17,6 +17,16 @@ std::string text_of(const ByteRange& range) {
            std::to_string(range.length);
 }
 
+/// From the first byte of a span to its last.
+std::uint64_t bytes_of(const std::vector<UnreadRange>& span) {
+    return span.back().offset + span.back().length - span.front().offset;
+}
+
+/// With what makes the memory of the next span page-aligned.
+std::uint64_t memory_for(const std::vector<UnreadRange>& span) {
+    return (bytes_of(span) + direct_alignment - 1) / direct_alignment * direct_alignment;
+}
+
 Error bad_frame(const std::string& why) {
     return Error(Errc::invalid, "bad_frame", "a bulk frame cannot be read back: " + why,
                  "nothing of it was written", "check that both agents run matching versions");
@@ -88,33 +98,45 @@ void ReadBack::run() {
     std::unique_lock lock(mutex_);
     for (;;) {
         changed_.wait(lock, [this] { return stopped_ || queue_.ready_bytes() > 0; });
-        const std::vector<UnreadRange> span = queue_.next();
-        if (stopped_ || span.empty()) return;
+        const std::vector<Span> spans = queue_.next_many();
+        if (stopped_ || spans.empty()) return;
         lock.unlock();
-        const Found found = read(span);
+        const std::vector<Found> found = read(spans);
         lock.lock();
-        take(span, found);
+        for (std::size_t i = 0; i < spans.size(); ++i) take(spans[i], found[i]);
         publish();
         changed_.notify_all();
     }
 }
 
-/// All of a span with one read; what lies between its ranges is not looked at.
-ReadBack::Found ReadBack::read(const std::vector<UnreadRange>& span) {
-    Found found(span.size());
+/// All of a span with one read, and all spans at depth; what lies between the ranges of a span is
+/// not looked at.
+std::vector<ReadBack::Found> ReadBack::read(const std::vector<Span>& spans) {
+    std::vector<Found> found;
+    for (const Span& span : spans) found.emplace_back(span.size());
     if (DROVER_MUTANT("readback_skipped")) return found;
-    const std::uint64_t first = span.front().offset;
-    const std::uint64_t length = span.back().offset + span.back().length - first;
-    if (buffer_bytes_ < length) {
-        buffer_.emplace(length);
-        buffer_bytes_ = length;
+    std::uint64_t bytes = 0;
+    for (const Span& span : spans) bytes += memory_for(span);
+    if (buffer_bytes_ < bytes) {
+        buffer_.emplace(bytes);
+        buffer_bytes_ = bytes;
     }
-    const auto bytes = buffer_->first(length);
-    const bool is_read = disks_.at(span.front().disk)->read(first, bytes).has_value();
-    for (std::size_t i = 0; i < span.size(); ++i)
-        found[i] = is_read ? differing(span[i], ByteView(bytes).subspan(span[i].offset - first,
-                                                                        span[i].length))
-                           : read_alone(span[i]);
+    std::vector<ReadPart> parts;
+    auto memory = buffer_->first(bytes);
+    for (const Span& span : spans) {
+        parts.push_back({span.front().offset, memory.first(bytes_of(span))});
+        memory = memory.subspan(memory_for(span));
+    }
+    const bool is_read = disks_.at(spans.front().front().disk)->read_many(parts).has_value();
+    for (std::size_t s = 0; s < spans.size(); ++s) {
+        for (std::size_t i = 0; i < spans[s].size(); ++i) {
+            const UnreadRange& range = spans[s][i];
+            const auto at = static_cast<std::size_t>(range.offset - parts[s].offset);
+            found[s][i] = is_read
+                              ? differing(range, ByteView(parts[s].out).subspan(at, range.length))
+                              : read_alone(range);
+        }
+    }
     return found;
 }
 
@@ -128,7 +150,7 @@ std::vector<ByteRange> ReadBack::read_alone(const UnreadRange& range) {
 }
 
 /// Under the mutex.
-void ReadBack::take(const std::vector<UnreadRange>& span, const Found& found) {
+void ReadBack::take(const Span& span, const Found& found) {
     for (std::size_t i = 0; i < span.size(); ++i) {
         if (!queue_.settle(span[i], found[i])) continue;
         read_bytes_ += span[i].length;

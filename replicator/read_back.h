@@ -65,12 +65,13 @@ class ReadBack {
     void end(std::int64_t ms);
 
   private:
+    using Span = std::vector<UnreadRange>;
     using Found = std::vector<std::vector<ByteRange>>;  ///< what differs, for each range of a span
 
     void run();
-    [[nodiscard]] Found read(const std::vector<UnreadRange>& span);
+    [[nodiscard]] std::vector<Found> read(const std::vector<Span>& spans);
     [[nodiscard]] std::vector<ByteRange> read_alone(const UnreadRange& range);
-    void take(const std::vector<UnreadRange>& span, const Found& found);
+    void take(const Span& span, const Found& found);
     [[nodiscard]] ReadBackFound facts_now() const;
     void publish();
 
@@ -78,7 +79,7 @@ class ReadBack {
     const std::vector<std::uint64_t> sizes_bytes_;
     ReadBackMemory& memory_;
     const ReadBackLimits limits_;
-    std::optional<AlignedBuffer> buffer_;  ///< of the thread; as large as the largest span so far
+    std::optional<AlignedBuffer> buffer_;  ///< of the thread; as large as the largest read so far
     std::uint64_t buffer_bytes_ = 0;
 
     Mutex mutex_;

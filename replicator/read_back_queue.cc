@@ -150,6 +150,24 @@ std::vector<UnreadRange> ReadBackQueue::next() {
     return span;
 }
 
+std::vector<std::vector<UnreadRange>> ReadBackQueue::next_many() {
+    std::vector<std::vector<UnreadRange>> spans;
+    for (std::uint64_t bytes = 0; bytes < many_bytes_max;) {
+        const Key before = cursor_;
+        std::vector<UnreadRange> span = next();
+        const bool follows =
+            !span.empty() && (spans.empty() || (span.front().disk == spans.back().back().disk &&
+                                                span.front().offset > spans.back().back().offset));
+        if (!follows) {
+            cursor_ = before;
+            break;
+        }
+        bytes += end_of(span.back()) - span.front().offset;
+        spans.push_back(std::move(span));
+    }
+    return spans;
+}
+
 bool ReadBackQueue::settle(const UnreadRange& range, std::span<const ByteRange> wrong) {
     const auto at = ready_.find({range.disk, range.offset});
     if (at == ready_.end() || !(at->second == range)) return false;

@@ -65,6 +65,9 @@ class ReadBackQueue {
     /// span_bytes_max from the first byte to the last. Goes round the disks, so that what is
     /// written again all the time keeps nothing else waiting. Empty: nothing is ready.
     [[nodiscard]] std::vector<UnreadRange> next();
+    /// As next(), again and again while the spans are of one disk and ascend, until they have
+    /// many_bytes_max: to be read at depth.
+    [[nodiscard]] std::vector<std::vector<UnreadRange>> next_many();
     /// `range`, as next() gave it, was read. Nothing if it was written meanwhile. True: that was
     /// still so, and `wrong`, if not empty, stays as differing.
     bool settle(const UnreadRange& range, std::span<const ByteRange> wrong);
@@ -83,6 +86,7 @@ class ReadBackQueue {
     static constexpr std::uint64_t span_bytes_max = 4U << 20;
     /// Reading so much in between costs less than another read.
     static constexpr std::uint64_t gap_bytes_max = 64U << 10;
+    static constexpr std::uint64_t many_bytes_max = 1U << 20;
 
   private:
     using Key = std::pair<std::uint32_t, std::uint64_t>;  ///< disk, offset

@@ -11,6 +11,8 @@ namespace {
 /// Two batches are open at most, and each must find room for its COMMIT.
 constexpr std::uint64_t commit_reserve_bytes = 2 * journal_block_bytes;
 constexpr std::uint64_t ring_bytes_min = 16 * journal_block_bytes;
+/// Of the redo ring: what a test may fill.
+constexpr std::uint64_t test_budget_percent = 80;
 
 }  // namespace
 
@@ -57,6 +59,21 @@ Result<> RedoJournal::format(BlockDevice& file, const JournalShape& shape,
 
 // ---- failures ----
 
+Error test_journal_full(std::uint64_t used_bytes, std::uint64_t redo_bytes) {
+    return Error(Errc::conflict, "test_journal_full",
+                 "the target runs a test, and its journal is at 80 % of its budget: " +
+                     std::to_string(used_bytes) + " of " + std::to_string(redo_bytes) +
+                     " bytes are taken; replication pauses",
+                 "everything that was acknowledged; the source remembers what changes",
+                 "revert the test: replication then goes on by itself");
+}
+
+Error target_in_test() {
+    return Error(Errc::conflict, "target_in_test",
+                 "the target's workload runs on a test's overlay: its disks must not change",
+                 "the disks, the journal and the test", "revert the test, then try again");
+}
+
 Result<> RedoJournal::usable() const {
     if (!failed_) return {};
     return Error(Errc::io, "redo_journal_stopped",
@@ -70,11 +87,16 @@ Result<> RedoJournal::add(const JournalFrame& frame) {
         return Error(Errc::invalid, "bad_frame",
                      "a frame of batch " + std::to_string(frame.batch) + " after its COMMIT",
                      "nothing of it was written", "check that both agents run matching versions");
+    if (is_frozen() && !has_test_room(frame.data.size()))
+        return test_journal_full(used_bytes(), header_.redo_bytes);
     return guarded(add_now(frame));
 }
 
 Result<> RedoJournal::commit(const BatchMark& mark) {
     TRY_VOID(usable());
+    const std::uint64_t needed = used_bytes() + group_.bytes() + commit_reserve_bytes;
+    if (is_frozen() && needed > header_.redo_bytes)
+        return test_journal_full(used_bytes(), header_.redo_bytes);
     return guarded(commit_now(mark));
 }
 
@@ -115,6 +137,48 @@ std::uint64_t RedoJournal::lag_bytes() const {
         for (const RecordPlace& place : batch.records) bytes += place.bytes;
     }
     return bytes;
+}
+
+const BatchMark& RedoJournal::last() const {
+    const BatchMark* last = &header_.applied;
+    for (const Batch& batch : batches_)
+        if (batch.mark) last = &*batch.mark;
+    return *last;
+}
+
+// ---- a test ----
+
+bool RedoJournal::has_test_room(std::uint64_t bytes) const {
+    const std::uint64_t blocks = (bytes + journal_block_bytes - 1) / journal_block_bytes;
+    // At worst the frame begins a record of its own, and a COMMIT follows.
+    const std::uint64_t needed = group_.bytes() + (blocks + 2) * journal_block_bytes;
+    return used_bytes() + needed <= header_.redo_bytes / 100 * test_budget_percent;
+}
+
+Result<> RedoJournal::freeze() {
+    TRY_VOID(usable());
+    DROVER_ASSERT(header_.applied.is_point && mode() == JournalMode::journal);
+    if (is_frozen()) return {};
+    header_.is_frozen = true;
+    return guarded(store_.store(header_));
+}
+
+Result<> RedoJournal::thaw() {
+    TRY_VOID(usable());
+    if (!is_frozen()) return {};
+    header_.is_frozen = false;
+    return guarded(store_.store(header_));
+}
+
+bool RedoJournal::is_waiting(std::uint16_t disk, std::uint64_t offset, std::uint64_t length) const {
+    const auto overlaps = [&](const auto& range) {
+        return range.disk == disk && range.offset < offset + length &&
+               offset < range.offset + range.length;
+    };
+    return std::ranges::any_of(group_.entries(), overlaps) ||
+           std::ranges::any_of(batches_, [&](const Batch& batch) {
+               return std::ranges::any_of(batch.touched, overlaps);
+           });
 }
 
 // ---- writing ----
@@ -175,6 +239,8 @@ Result<> RedoJournal::write_group() {
 
 Result<> RedoJournal::make_room(std::uint64_t bytes) {
     while (used_bytes() + bytes + commit_reserve_bytes > header_.redo_bytes) {
+        // What is added is counted first, so that this does not come.
+        if (is_frozen()) return test_journal_full(used_bytes(), header_.redo_bytes);
         if (!has_committed()) return keeps_first_ ? first_point_over_budget() : go_direct();
         TRY_VOID(apply_oldest());
     }
@@ -234,7 +300,7 @@ Result<> RedoJournal::commit_direct(const BatchMark& mark) {
 }
 
 Result<> RedoJournal::begin_life() {
-    ++header_.life;
+    header_.first_life = ++header_.life;
     header_.redo_tail = 0;
     redo_head_ = 0;
     durable_ = 0;
@@ -243,7 +309,18 @@ Result<> RedoJournal::begin_life() {
     return store_.store(header_);
 }
 
+/// Behind the last COMMIT, which stays where it is.
+Result<> RedoJournal::begin_frozen_life() {
+    drop_uncommitted();
+    group_.clear();
+    ++header_.life;
+    redo_head_ = committed_end();
+    durable_ = redo_head_;
+    return store_.store(header_);
+}
+
 Result<> RedoJournal::drop_now() {
+    if (is_frozen()) return begin_frozen_life();
     while (has_committed()) TRY_VOID(apply_oldest());
     batches_.clear();
     group_.clear();
@@ -253,7 +330,7 @@ Result<> RedoJournal::drop_now() {
 // ---- applying ----
 
 Result<bool> RedoJournal::apply_oldest() {
-    if (!has_committed()) return false;
+    if (is_frozen() || !has_committed()) return false;
     const Batch& batch = batches_.front();
     TRY(auto undo, make_undo(batch));
     for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));
@@ -279,17 +356,30 @@ Result<> RedoJournal::write_record_in_place(const RecordPlace& place) {
     return write_in_place(record->head.entries, record->payload);
 }
 
+/// What ascends without overlapping goes to its disk at depth. A record may hold the same bytes
+/// twice: the later ones are written later.
 Result<> RedoJournal::write_in_place(std::span<const RecordEntry> entries, ByteView payload) {
+    std::vector<WritePart> parts;
+    std::size_t disk = 0;  // of the parts
+    const auto write_parts = [&] {
+        Result<> written = disks_[disk]->write_many(parts);
+        parts.clear();
+        return written;
+    };
     for (const RecordEntry& entry : entries) {
-        BlockDevice& disk = *disks_[entry.disk];
+        const bool follows =
+            !entry.zero && entry.disk == disk &&
+            (parts.empty() || entry.offset >= parts.back().offset + parts.back().data.size());
+        if (!follows) TRY_VOID(write_parts());
+        disk = entry.disk;
         if (entry.zero) {
-            TRY_VOID(disk.write_zeroes(entry.offset, entry.length));
+            TRY_VOID(disks_[disk]->write_zeroes(entry.offset, entry.length));
             continue;
         }
-        TRY_VOID(disk.write(entry.offset, payload.first(entry.length)));
+        parts.push_back({entry.offset, payload.first(entry.length)});
         payload = payload.subspan(entry.length);
     }
-    return {};
+    return write_parts();
 }
 
 Result<> RedoJournal::flush_disks() {

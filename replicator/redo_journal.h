@@ -8,6 +8,9 @@
 /// larger than the redo ring goes to the disks directly: the slot says so before the first write in
 /// place, and the journal is used again after a batch that ends in a point.
 ///
+/// For a test it is frozen: batches are taken and made durable, and nothing reaches the disks, over
+/// restarts too, until it is thawed. Their room is 80 % of the redo ring; then it takes no more.
+///
 /// A journal that keeps its first point (the way back of a fenced source, ADR 0023) never goes to
 /// the disks directly: a batch that its rings cannot hold is refused before anything of it is
 /// committed, so that what the disks held when the journal was made can be brought back to its end.
@@ -49,6 +52,10 @@ struct JournalFrame {
 };
 
 [[nodiscard]] Error no_such_point(std::uint64_t batch);
+/// The budget of a test is spent.
+[[nodiscard]] Error test_journal_full(std::uint64_t used_bytes, std::uint64_t redo_bytes);
+/// What is refused while the disks must not change.
+[[nodiscard]] Error target_in_test();
 /// A journal that keeps its first point cannot hold a batch, or what it overwrites.
 [[nodiscard]] Error first_point_over_budget();
 
@@ -83,11 +90,27 @@ class RedoJournal {
     /// Room of the redo ring that is taken, open batches included.
     [[nodiscard]] std::uint64_t used_bytes() const { return redo_head_ - header_.redo_tail; }
 
+    [[nodiscard]] std::uint64_t redo_bytes() const { return header_.redo_bytes; }
+
+    /// Of the last durable batch.
+    [[nodiscard]] const BatchMark& last() const;
+
+    [[nodiscard]] bool is_frozen() const { return header_.is_frozen; }
+
+    /// Nothing is applied from here on, durably. The disks are at a point.
+    [[nodiscard]] Result<> freeze();
+    /// What was committed meanwhile is applied by the next apply_next().
+    [[nodiscard]] Result<> thaw();
+    /// Something of the range waits in the journal: the disk does not hold what it will.
+    [[nodiscard]] bool is_waiting(std::uint16_t disk, std::uint64_t offset,
+                                  std::uint64_t length) const;
+
+    /// Errors: conflict "test_journal_full" (nothing was taken; the journal works on), io.
     [[nodiscard]] Result<> add(const JournalFrame& frame);
     /// Durable when it returns. All frames of the batch were added; it is the one after
     /// committed() in order, whatever its number.
     [[nodiscard]] Result<> commit(const BatchMark& mark);
-    /// Brings the oldest committed batch to the disks. False if there is none.
+    /// Brings the oldest committed batch to the disks. False if there is none, and while frozen.
     [[nodiscard]] Result<bool> apply_next();
     [[nodiscard]] Result<> apply_all();
     /// Forgets the frames of batches that were not committed; applies those that were.
@@ -96,7 +119,8 @@ class RedoJournal {
     /// Oldest first. The last one is the present state, if that is a point.
     [[nodiscard]] std::vector<BatchMark> points() const;
     /// Takes the disks back to a point; later ones are gone. Open batches are dropped. Errors:
-    /// not_found "no_such_point" (nothing was changed), corrupt (likewise), io.
+    /// not_found "no_such_point" (nothing was changed), conflict "target_in_test" and corrupt
+    /// (likewise), io.
     [[nodiscard]] Result<> restore(std::uint64_t batch);
     /// There is no way back any more, durably: what the disks held is not what was sent. Nothing
     /// for a first point, whose undo records say what the disks held before.
@@ -147,6 +171,8 @@ class RedoJournal {
     [[nodiscard]] Result<> make_room(std::uint64_t bytes);
     [[nodiscard]] Result<> go_direct();
     [[nodiscard]] Result<> begin_life();
+    [[nodiscard]] Result<> begin_frozen_life();
+    [[nodiscard]] bool has_test_room(std::uint64_t bytes) const;
     [[nodiscard]] Result<> drop_now();
     Batch& batch_for(std::uint64_t number);
     [[nodiscard]] bool has_committed() const;
@@ -188,6 +214,9 @@ class RedoJournal {
     [[nodiscard]] Result<bool> take_record(const StoredRecord& record);
     [[nodiscard]] Result<> refuse_if_lost(std::uint64_t position);
     [[nodiscard]] Result<> rewrite_committed();
+    void drop_uncommitted();
+    [[nodiscard]] Result<> rewrite_span();
+    [[nodiscard]] std::uint64_t committed_end() const;
     [[nodiscard]] Result<> find_pending_undo();
     [[nodiscard]] bool entries_fit(std::span<const RecordEntry> entries) const;
 

@@ -25,6 +25,10 @@ Result<> RedoJournal::recover() {
     if (header_.restoring) return run_restore();
     if (mode() == JournalMode::direct) return begin_life();
     TRY_VOID(scan_redo());
+    if (header_.is_frozen) {
+        TRY_VOID(rewrite_span());
+        return begin_frozen_life();
+    }
     TRY_VOID(rewrite_committed());
     TRY_VOID(find_pending_undo());
     while (has_committed()) TRY_VOID(apply_oldest());
@@ -41,10 +45,14 @@ bool RedoJournal::entries_fit(std::span<const RecordEntry> entries) const {
 /// Reads until something was not written in this life, and keeps what is committed.
 Result<> RedoJournal::scan_redo() {
     std::uint64_t position = header_.redo_tail;
+    std::uint64_t life = header_.first_life;
     redo_head_ = position;
     for (;;) {
         TRY(const auto record, store_.read(header_, JournalRing::redo, position));
-        if (!record) break;
+        // An earlier life behind a later one: left over from batches that were dropped.
+        if (!record || record->head.life < life) break;
+        if (record->head.life > life) drop_uncommitted();
+        life = record->head.life;
         redo_head_ = position;
         TRY(const bool is_good, take_record(*record));
         if (!is_good) break;
@@ -52,8 +60,12 @@ Result<> RedoJournal::scan_redo() {
     }
     TRY_VOID(refuse_if_lost(position));
     redo_head_ = position;
-    std::erase_if(batches_, [](const Batch& batch) { return !batch.mark; });
+    drop_uncommitted();
     return {};
+}
+
+void RedoJournal::drop_uncommitted() {
+    std::erase_if(batches_, [](const Batch& batch) { return !batch.mark; });
 }
 
 /// False for a COMMIT that does not fit what came before it: something in between was lost.
@@ -100,6 +112,25 @@ Result<> RedoJournal::rewrite_committed() {
         for (const RecordPlace& place : batch.records)
             TRY_VOID(store_.rewrite(header_, JournalRing::redo, place));
     return batches_.empty() ? Result<>() : store_.flush();
+}
+
+/// Where the last COMMIT ends; the tail if nothing is committed.
+std::uint64_t RedoJournal::committed_end() const {
+    std::uint64_t end = header_.redo_tail;
+    for (const Batch& batch : batches_)
+        if (batch.mark) end = batch.records.back().position + batch.records.back().bytes;
+    return end;
+}
+
+/// As above, when what was committed stays in the ring: frames of dropped batches lie in between,
+/// and a gap in their place would end the next scan.
+Result<> RedoJournal::rewrite_span() {
+    const std::uint64_t end = committed_end();
+    for (std::uint64_t at = header_.redo_tail; at < end; at += record_payload_bytes_max) {
+        const std::uint64_t bytes = std::min<std::uint64_t>(record_payload_bytes_max, end - at);
+        TRY_VOID(store_.rewrite(header_, JournalRing::redo, {at, bytes}));
+    }
+    return end == header_.redo_tail ? Result<>() : store_.flush();
 }
 
 /// The crash may have come while the oldest batch was being applied. Then its undo records are

@@ -262,6 +262,7 @@ Error no_such_point(std::uint64_t batch) {
 
 Result<> RedoJournal::restore(std::uint64_t batch) {
     TRY_VOID(usable());
+    if (is_frozen()) return target_in_test();
     TRY_VOID(drop_open());
     const std::vector<BatchMark> known = points();
     if (std::ranges::find(known, batch, &BatchMark::batch) == known.end())

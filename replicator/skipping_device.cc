@@ -63,31 +63,46 @@ void SkippingDevice::forget() {
     SharedMap::remove(path_);
 }
 
-Result<> SkippingDevice::read(std::uint64_t offset, std::span<std::uint8_t> out) {
-    if (!is_begun()) return disk_->read(offset, out);
+void SkippingDevice::add_kept(const ReadPart& part, std::vector<ReadPart>& kept) const {
     const BlockMap map = skipped();
-    const std::uint64_t end = offset + out.size();
-    std::uint64_t at = offset;
+    const std::uint64_t end = part.offset + part.out.size();
+    std::uint64_t at = part.offset;
     while (at < end) {
         // A run of blocks of one kind.
         std::uint64_t block = at / block_bytes;
         const bool skips = map.test(block);
         while (++block * block_bytes < end && map.test(block) == skips) continue;
         const std::uint64_t upto = std::min(end, block * block_bytes);
-        const auto piece =
-            out.subspan(static_cast<std::size_t>(at - offset), static_cast<std::size_t>(upto - at));
+        const auto piece = part.out.subspan(static_cast<std::size_t>(at - part.offset),
+                                            static_cast<std::size_t>(upto - at));
         if (skips) {
             std::ranges::fill(piece, std::uint8_t{0});
         } else {
-            TRY_VOID(disk_->read(at, piece));
+            kept.push_back({at, piece});
         }
         at = upto;
     }
-    return {};
+}
+
+Result<> SkippingDevice::read(std::uint64_t offset, std::span<std::uint8_t> out) {
+    if (!is_begun()) return disk_->read(offset, out);
+    const ReadPart part{offset, out};
+    return read_many(std::span(&part, 1));
+}
+
+Result<> SkippingDevice::read_many(std::span<const ReadPart> parts) {
+    if (!is_begun()) return disk_->read_many(parts);
+    std::vector<ReadPart> kept;
+    for (const ReadPart& part : parts) add_kept(part, kept);
+    return disk_->read_many(kept);
 }
 
 Result<> SkippingDevice::write(std::uint64_t offset, ByteView data) {
     return disk_->write(offset, data);
+}
+
+Result<> SkippingDevice::write_many(std::span<const WritePart> parts) {
+    return disk_->write_many(parts);
 }
 
 Result<> SkippingDevice::write_zeroes(std::uint64_t offset, std::uint64_t length) {

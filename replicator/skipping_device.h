@@ -40,13 +40,17 @@ class SkippingDevice final : public BlockDevice {
     [[nodiscard]] const DeviceFacts& facts() const override { return disk_->facts(); }
 
     [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override;
+    [[nodiscard]] Result<> read_many(std::span<const ReadPart> parts) override;
     [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override;
+    [[nodiscard]] Result<> write_many(std::span<const WritePart> parts) override;
     [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
     [[nodiscard]] Result<> flush() override;
     [[nodiscard]] Result<std::uint64_t> present_size_bytes() override;
 
   private:
     void set_begun(bool begun);
+    /// Zeroes in what is left out of a part; what is not is added to `kept`.
+    void add_kept(const ReadPart& part, std::vector<ReadPart>& kept) const;
 
     std::unique_ptr<BlockDevice> disk_;
     SharedMap map_;

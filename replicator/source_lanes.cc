@@ -97,13 +97,18 @@ Result<> SourceLanes::send_load(FrameSender& sender, const Load& load) {
         TRY_VOID(sender.send(part.header, rest.first(part.length)));
         rest = rest.subspan(part.length);
     }
-    return {};
+    return sender.flush();
 }
 
 // ---- what was sent ----
 
+/// The threads of several flush by themselves, whenever they have nothing more to send.
+Result<> SourceLanes::flush() {
+    return lanes_.size() == 1 ? lanes_.front()->sender.flush() : Result<>();
+}
+
 Result<> SourceLanes::settle() {
-    if (lanes_.size() == 1) return {};
+    if (lanes_.size() == 1) return flush();
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] {
         return error_ || std::ranges::all_of(lanes_, [](const auto& lane) {

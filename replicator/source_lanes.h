@@ -36,6 +36,8 @@ class SourceLanes {
     /// As FrameSender::send(), but with several lanes the links have taken nothing of it yet.
     /// Blocks while the lane's load is full. Errors: of any link, then of every later call.
     [[nodiscard]] Result<> send(FrameHeader header, ByteView content);
+    /// Before the caller waits for anything: small frames may wait for others until then.
+    [[nodiscard]] Result<> flush();
     /// Once the links have taken all that was sent.
     [[nodiscard]] Result<> settle();
     /// After settle(): the frames since the last call.

@@ -2,13 +2,14 @@
 
 #include "base/assert.h"
 #include "base/mutation.h"
-#include "replicator/aligned_buffer.h"
 #include "replicator/pass_plan.h"
 #include "replicator/quiet_window.h"
+#include "replicator/region_reader.h"
 #include "replicator/source_skip.h"
 
 #include <algorithm>
-#include <memory>
+#include <optional>
+#include <utility>
 
 namespace drover::replicator {
 namespace {
@@ -17,52 +18,96 @@ namespace {
 constexpr int rounds_max = 32;
 
 /// The way back is one batch: all of it, or nothing.
-bool is_full(const SourceJob& job, const BatchStream& stream) {
-    return !job.config.fence_point && batch_is_full(stream.open_bytes());
+bool is_full(const SourceJob& job, std::uint64_t open_bytes) {
+    return !job.config.fence_point && batch_is_full(open_bytes, job.config.batch_bytes);
 }
 
-/// Reads one extent and sends it.
-Result<> send_extent(SourceJob& job, BatchStream& stream, std::size_t disk, const Extent& extent,
-                     const AlignedBuffer& buffer, PassFacts& facts) {
-    const auto data = buffer.first(extent.length);
-    const SteadyMillis began_ms = job.clock.steady_ms();
-    TRY_VOID(job.device(disk).read(extent.offset, data));
-    const std::uint64_t limit = job.wishes.desired().limits.rate_bytes_per_s;
-    stream.note_read(job.clock.steady_ms() - began_ms, limit);
-    if (DROVER_MUTANT("dirty_cleared_after_read"))
-        job.tracker(disk).dirty().clear(extent.offset / block_bytes, blocks_of(data.size()));
-    return send_read(job, stream, disk, extent.offset, data, facts);
-}
+/// What is dirty on one disk: taken and read region by region, each while the one before it is
+/// sent.
+class DiskPass {
+  public:
+    DiskPass(SourceJob& job, BatchStream& stream, std::size_t disk, PassFacts& facts)
+        : job_(job),
+          stream_(stream),
+          disk_(disk),
+          facts_(facts),
+          sweeps_(job.state.phase(disk) != CopyPhase::tracked),
+          blocks_(job.tracker(disk).dirty().blocks()),
+          block_(sweeps_ ? job.state.cursor(disk) / block_bytes : 0),
+          reader_(job.device(disk)) {}
 
-/// Sends what is dirty on one disk. False if interrupted.
-Result<bool> send_disk(SourceJob& job, BatchStream& stream, std::size_t disk, PassFacts& facts) {
-    const bool sweeps = job.state.phase(disk) != CopyPhase::tracked;
-    const std::uint64_t size = job.size(disk);
-    const BlockMap dirty = job.tracker(disk).dirty();
-    std::unique_ptr<AlignedBuffer> buffer;  // most passes over an idle disk need none
-    std::uint64_t block = sweeps ? job.state.cursor(disk) / block_bytes : 0;
-    while (block < dirty.blocks()) {
-        if (job.interrupted()) return false;
-        if (is_full(job, stream)) TRY_VOID(stream.commit());
-        const Region region =
-            take_to_send(job, disk, job.state.pending(disk, stream.open_batch()), block);
-        if (!sweeps) job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
-        if (!region.extents.empty() && !buffer)
-            buffer = std::make_unique<AlignedBuffer>(extent_bytes_max);
-        for (const Extent& extent : region.extents)
-            TRY_VOID(send_extent(job, stream, disk, extent, *buffer, facts));
-        block = region.next_block;
-        if (sweeps) stream.set_mirrored_upto(disk, std::min(size, block * block_bytes));
+    /// False if interrupted.
+    [[nodiscard]] Result<bool> run() {
+        while (block_ < blocks_) {
+            if (job_.interrupted()) return false;
+            if (is_full(job_, stream_.open_bytes())) TRY_VOID(stream_.commit());
+            take();
+            if (!reading_) note_mirrored(block_);
+            // What was taken is of the open batch: it is sent before that is committed, also if the
+            // pass is interrupted.
+            while (reading_) TRY_VOID(send_one());
+        }
+        return true;
     }
-    return true;
-}
+
+  private:
+    struct Reading {
+        std::uint64_t bytes = 0;
+        std::uint64_t next_block = 0;
+    };
+
+    /// Takes the next region, and begins to read it if there is anything in it.
+    void take() {
+        const Region region =
+            take_to_send(job_, disk_, job_.state.pending(disk_, stream_.open_batch()), block_);
+        if (!sweeps_) job_.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
+        block_ = region.next_block;
+        if (region.extents.empty()) return;
+        reading_ = Reading{region.bytes, region.next_block};
+        reader_.begin(region.extents);
+    }
+
+    /// Waits for the region that is being read, lets the next one be read, and sends the first.
+    [[nodiscard]] Result<> send_one() {
+        const SteadyMillis began_ms = job_.clock.steady_ms();
+        TRY(const auto pieces, reader_.wait());
+        stream_.note_read(job_.clock.steady_ms() - began_ms,
+                          job_.wishes.desired().limits.rate_bytes_per_s);
+        const Reading read = *std::exchange(reading_, std::nullopt);
+        const bool has_room = !is_full(job_, stream_.open_bytes() + read.bytes);
+        if (block_ < blocks_ && has_room && !job_.interrupted()) take();
+        for (const RegionReader::Piece& piece : pieces) {
+            if (DROVER_MUTANT("dirty_cleared_after_read"))
+                job_.tracker(disk_).dirty().clear(piece.offset / block_bytes,
+                                                  blocks_of(piece.data.size()));
+            TRY_VOID(send_read(job_, stream_, disk_, piece.offset, piece.data, facts_));
+        }
+        note_mirrored(reading_ ? read.next_block : block_);
+        return stream_.flush();
+    }
+
+    void note_mirrored(std::uint64_t upto_block) {
+        if (sweeps_)
+            stream_.set_mirrored_upto(disk_, std::min(job_.size(disk_), upto_block * block_bytes));
+    }
+
+    SourceJob& job_;
+    BatchStream& stream_;
+    const std::size_t disk_;
+    PassFacts& facts_;
+    const bool sweeps_;
+    const std::uint64_t blocks_;
+    std::uint64_t block_;  ///< where the next region begins
+    std::optional<Reading> reading_;
+    RegionReader reader_;
+};
 
 /// Sends what is dirty on every disk. False if interrupted.
 Result<bool> send_disks(SourceJob& job, BatchStream& stream, PassFacts& facts) {
     for (std::size_t i = 0; i < job.disks(); ++i) {
         // A lost audit has just sent it back; it is compared before the next pass.
         if (job.state.phase(i) == CopyPhase::comparing) continue;
-        TRY(const bool is_complete, send_disk(job, stream, i, facts));
+        TRY(const bool is_complete, DiskPass(job, stream, i, facts).run());
         if (!is_complete) return false;
     }
     return true;
@@ -83,7 +128,7 @@ Result<bool> send_until_quiet(SourceJob& job, BatchStream& stream, PassFacts& fa
         if (DROVER_MUTANT("pass_is_point")) taken = job.clock.wall_micros();
         facts.is_point = taken.has_value();
         if (taken) stream.mark_point(*taken);
-        if (facts.is_point || job.lost_disks != 0 || is_full(job, stream)) break;
+        if (facts.is_point || job.lost_disks != 0 || is_full(job, stream.open_bytes())) break;
     }
     return true;
 }
@@ -117,7 +162,9 @@ Result<> send_read(SourceJob& job, BatchStream& stream, std::size_t disk, std::u
     // The limit is for the sake of the link, so it counts what the link carries.
     const std::int64_t wait = job.rate.wait_ms(
         sent.wire_bytes, job.wishes.desired().limits.rate_bytes_per_s, job.clock.steady_ms());
-    return wait > 0 ? job.wishes.delay(wait, job.serial) : Result<>();
+    if (wait <= 0) return {};
+    TRY_VOID(stream.flush());
+    return job.wishes.delay(wait, job.serial);
 }
 
 Result<std::optional<WallMicros>> look(SourceJob& job, QuietWindow& window) {

@@ -79,6 +79,7 @@ class Source final : public SourceReplica {
   private:
     void run();
     [[nodiscard]] Result<> connect_and_serve();
+    [[nodiscard]] Result<> wait_on();
     [[nodiscard]] Result<> compare_on(PeerChannel& control);
     [[nodiscard]] Result<> serve(PeerChannel& control, PeerLinks& links,
                                  Wishes::Attachment& attached);
@@ -129,6 +130,14 @@ void Source::run() {
     }
 }
 
+/// While the target takes its time, for example because a test runs there, people see that we live,
+/// and a pause takes effect.
+Result<> Source::wait_on() {
+    report_progress(job_);
+    if (!job_.wishes.is_over(job_.serial) && !job_.wishes.is_quiet()) return {};
+    return Error(Errc::cancelled, "session_ended", "the answer is not wanted any more");
+}
+
 void Source::note_failure(const Error& error) {
     log::info("replicator", "source connection ended: " + error.text(),
               "job=" + uuid_text(job_.config.ticket.job));
@@ -144,7 +153,7 @@ Result<> Source::connect_and_serve() {
     TRY(PeerLinks links, job_.config.dial());
     Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
-    PeerChannel control(*links.control, job_.config.ack_timeout_ms);
+    PeerChannel control(*links.control, job_.config.ack_timeout_ms, [this] { return wait_on(); });
     if (job_.wishes.compare_wanted()) return compare_on(control);
     return serve(control, links, attached);
 }

@@ -12,6 +12,7 @@
 #include "replicator/device.h"
 #include "replicator/free_space.h"
 #include "replicator/freezer.h"
+#include "replicator/pass_plan.h"
 #include "replicator/tracker.h"
 #include "schemas/model.h"
 #include "wire/link.h"
@@ -76,6 +77,7 @@ struct SourceConfig {
     std::function<Result<PeerLinks>()> dial;
     std::int64_t ack_timeout_ms = 30'000;
     Compression compression = Compression::automatic;  ///< of what goes over the bulk links
+    std::uint64_t batch_bytes = batch_bytes_max;       ///< at most, but for a region: pass_plan.h
     unsigned streams = 1;  ///< bulk links, 1..lanes_max, to a target that knows how; else one
     Pacing pacing;
     /// For the way back (ADR 0023): the other end holds the fence point of this name, and the

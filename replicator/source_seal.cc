@@ -89,8 +89,11 @@ Result<bool> read_dirty(SourceJob& job, std::uint64_t batch, Spool& spool) {
             if (!spool.has_room(2 * region_bytes_max)) return false;
             const Region region = take_to_send(job, disk, job.state.pending(disk, batch), block);
             job.state.add(Counter::bytes_changed, region.taken_bits * block_bytes);
+            std::vector<ReadPart> reads;
+            reads.reserve(region.extents.size());
             for (const Extent& extent : region.extents)
-                TRY_VOID(job.device(disk).read(extent.offset, spool.add(disk, extent)));
+                reads.push_back({extent.offset, spool.add(disk, extent)});
+            TRY_VOID(job.device(disk).read_many(reads));
             block = region.next_block;
         }
     }

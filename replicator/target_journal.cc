@@ -60,6 +60,7 @@ std::filesystem::path journal_path(const std::filesystem::path& directory, const
 
 Result<Checkpoint> TargetJournal::begin(RedoJournal::Disks disks, const Checkpoint& checkpoint) {
     const std::lock_guard lock(mutex_);
+    if (checkpoint.is_in_test) return begin_in_test(disks, checkpoint);
     if (place_.duty == JournalDuty::first_point) return begin_first_point(disks, checkpoint);
     Checkpoint next = checkpoint;
     const bool is_believed =
@@ -80,6 +81,24 @@ Result<Checkpoint> TargetJournal::begin(RedoJournal::Disks disks, const Checkpoi
     note_state();
     next.mode = JournalMode::journal;
     return next;
+}
+
+/// An overlay may stand on the disks: without a frozen journal nothing is done at all.
+Result<Checkpoint> TargetJournal::begin_in_test(const RedoJournal::Disks& disks,
+                                                const Checkpoint& checkpoint) {
+    bool is_open = journal_ && journal_->drop_open();
+    if (!is_open) {
+        journal_.reset();
+        TRY(is_open, reopen(disks));
+    }
+    note_state();
+    const bool is_known = checkpoint.state == CheckpointState::syncing;
+    if (is_open && is_known && journal_->is_frozen()) return checkpoint;
+    return Error(Errc::conflict, "test_journal_lost",
+                 is_known ? "a test runs on the target, and its journal is lost or damaged"
+                          : "a test runs on the target, and its disks were changed under it",
+                 "the target's disks as they are; nothing is written to them",
+                 "revert the test: the disks are then compared as a whole");
 }
 
 /// What it keeps is the only way back: it is never made a second time.
@@ -142,6 +161,7 @@ Result<> TargetJournal::make(const RedoJournal::Disks& disks, std::uint64_t batc
                              place_.undo_bytes,     place_.points_max,        place_.duty};
     BatchMark applied;
     applied.batch = batch;
+    freeze_wanted_ = false;
     TRY_VOID(RedoJournal::format(*file_, shape, applied));
     TRY(journal_, RedoJournal::open(*file_, disks, shape.key, place_.duty));
     return {};
@@ -174,6 +194,8 @@ Result<> TargetJournal::add(const FrameHeader& header, ByteView payload) {
     frame.data = payload;
     const JournalMode before = journal_->mode();
     const Result<> added = journal_->add(frame);
+    used_bytes_ = journal_->used_bytes();
+    if (!added && added.error().id() == "test_journal_full") is_full_ = true;
     // The disks are written in place from here on: there is no way back any more.
     if (journal_->mode() != before) note_state();
     return added;
@@ -188,12 +210,78 @@ Result<> TargetJournal::commit(const Commit& batch) {
     return {};
 }
 
-Result<> TargetJournal::apply() {
+Result<bool> TargetJournal::apply(std::uint64_t batch) {
     const std::lock_guard lock(mutex_);
     if (!journal_) return journal_corrupt("it is not open");
-    TRY_VOID(journal_->apply_all());
+    for (bool applied = true; applied;) {
+        TRY(applied, journal_->apply_next());
+        TRY_VOID(freeze_if_due());
+    }
+    note_state();
+    return journal_->applied().batch >= batch;
+}
+
+Result<std::optional<Checkpoint>> TargetJournal::apply_one(const Checkpoint& checkpoint) {
+    const std::lock_guard lock(mutex_);
+    if (!journal_) return std::optional<Checkpoint>();
+    TRY(const bool applied, journal_->apply_next());
+    if (!applied) return std::optional<Checkpoint>();
+    TRY_VOID(freeze_if_due());
+    note_state();
+    Checkpoint next = checkpoint;
+    if (!follow(next)) return journal_corrupt("it is behind the checkpoint");
+    return std::optional<Checkpoint>(std::move(next));
+}
+
+// ---- a test ----
+
+Result<> TargetJournal::freeze_if_due() {
+    if (!freeze_wanted_ || !journal_->applied().is_point) return {};
+    TRY_VOID(journal_->freeze());
+    freeze_wanted_ = false;
+    is_full_ = false;
+    return {};
+}
+
+Result<std::optional<BatchMark>> TargetJournal::freeze() {
+    const std::lock_guard lock(mutex_);
+    if (!journal_) return std::optional<BatchMark>();
+    freeze_wanted_ = !journal_->is_frozen();
+    for (bool applied = true; applied && freeze_wanted_;) {
+        TRY_VOID(freeze_if_due());
+        TRY(applied, journal_->apply_next());
+    }
+    note_state();
+    return journal_->is_frozen() ? std::optional(journal_->applied()) : std::nullopt;
+}
+
+void TargetJournal::forget_freeze() {
+    const std::lock_guard lock(mutex_);
+    freeze_wanted_ = false;
+}
+
+Result<> TargetJournal::thaw() {
+    const std::lock_guard lock(mutex_);
+    freeze_wanted_ = false;
+    if (journal_) TRY_VOID(journal_->thaw());
+    is_full_ = false;
     note_state();
     return {};
+}
+
+Checkpoint TargetJournal::acknowledged(const Checkpoint& checkpoint) {
+    const std::lock_guard lock(mutex_);
+    Checkpoint next = checkpoint;
+    if (!journal_ || !journal_->is_frozen()) return next;
+    const BatchMark& last = journal_->last();
+    if (last.batch > next.batch && take_note(last.note, next)) next.batch = last.batch;
+    return next;
+}
+
+bool TargetJournal::is_waiting(std::uint32_t disk, std::uint64_t offset, std::uint64_t length) {
+    const std::lock_guard lock(mutex_);
+    return journal_ && journal_->is_frozen() &&
+           journal_->is_waiting(static_cast<std::uint16_t>(disk), offset, length);
 }
 
 Result<> TargetJournal::restore(std::uint64_t batch) {
@@ -219,6 +307,9 @@ bool TargetJournal::is_open() {
 
 void TargetJournal::note_state() {
     lag_bytes_ = journal_ ? journal_->lag_bytes() : 0;
+    used_bytes_ = journal_ ? journal_->used_bytes() : 0;
+    is_frozen_ = journal_ && journal_->is_frozen();
+    if (!is_frozen_) is_full_ = false;
     const std::lock_guard lock(points_mutex_);
     points_ = journal_ ? journal_->points() : std::vector<BatchMark>();
 }

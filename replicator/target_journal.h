@@ -3,6 +3,8 @@
 ///
 ///   frame ─► add ─► ring       COMMIT ─► commit, durable ─► Committed ─► apply ─► checkpoint
 ///
+/// During a test it is frozen (redo_journal.h): what is committed is durable there and stays there.
+///
 /// The checkpoint follows the disks, so a crash may leave it behind the journal: then what the
 /// COMMIT said is found in the journal's note.
 #pragma once
@@ -44,13 +46,36 @@ class TargetJournal {
     /// a journal, or makes a new one; frames of an open batch are forgotten. Returns the checkpoint
     /// as it must be now, to be stored before anything is done: ahead by what the journal held, or
     /// invalid if the journal is gone and nobody knows what is on the disks. Errors: io,
-    /// unavailable: try again later. One that keeps its first point is made once, while the
+    /// unavailable: try again later; conflict "test_journal_lost": the checkpoint says that a test
+    /// runs and the journal does not, so that nothing may be written.
+    /// One that keeps its first point is made once, while the
     /// checkpoint is in direct mode; after that its loss is an error, corrupt "first_point_lost".
     [[nodiscard]] Result<Checkpoint> begin(RedoJournal::Disks disks, const Checkpoint& checkpoint);
 
     [[nodiscard]] Result<> add(const FrameHeader& header, ByteView payload);
     [[nodiscard]] Result<> commit(const Commit& batch);
-    [[nodiscard]] Result<> apply();
+    /// Up to `batch`, or all. False if that is not on the disks now, because a test runs.
+    [[nodiscard]] Result<bool> apply(std::uint64_t batch);
+    /// Brings the oldest committed batch to the disks. Nullopt if there is none, or a test runs;
+    /// else the checkpoint that follows.
+    [[nodiscard]] Result<std::optional<Checkpoint>> apply_one(const Checkpoint& checkpoint);
+
+    // ---- a test ----
+
+    /// Freezes the journal at the next point, which may be the present state; nullopt if there is
+    /// none yet: apply() then freezes at the first that comes, until forget_freeze().
+    [[nodiscard]] Result<std::optional<BatchMark>> freeze();
+    void forget_freeze();
+    [[nodiscard]] Result<> thaw();
+
+    [[nodiscard]] bool is_frozen() const { return is_frozen_; }
+
+    /// A frame was refused for want of room since the test began.
+    [[nodiscard]] bool is_full() const { return is_full_; }
+
+    /// As of the last durable batch, applied or not.
+    [[nodiscard]] Checkpoint acknowledged(const Checkpoint& checkpoint);
+    [[nodiscard]] bool is_waiting(std::uint32_t disk, std::uint64_t offset, std::uint64_t length);
     /// Takes the disks back to a point; opens nothing. Errors: not_found "no_such_point" (nothing
     /// was changed), others of RedoJournal::restore(). The checkpoint is then ahead of the disks,
     /// which begin() notices.
@@ -61,6 +86,10 @@ class TargetJournal {
 
     /// As of the last step that was completed: these never wait for one that is under way.
     [[nodiscard]] std::uint64_t lag_bytes() const { return lag_bytes_; }
+
+    [[nodiscard]] std::uint64_t used_bytes() const { return used_bytes_; }
+
+    [[nodiscard]] std::uint64_t budget_bytes() const { return place_.redo_bytes; }
 
     [[nodiscard]] std::vector<BatchMark> points() const;
 
@@ -73,7 +102,10 @@ class TargetJournal {
                                                        const Checkpoint& checkpoint);
     [[nodiscard]] Result<bool> reopen(const RedoJournal::Disks& disks);
     [[nodiscard]] Result<> make(const RedoJournal::Disks& disks, std::uint64_t batch);
+    [[nodiscard]] Result<Checkpoint> begin_in_test(const RedoJournal::Disks& disks,
+                                                   const Checkpoint& checkpoint);
     [[nodiscard]] bool follow(Checkpoint& checkpoint);
+    [[nodiscard]] Result<> freeze_if_due();
     void note_state();
 
     [[nodiscard]] std::filesystem::path path() const {
@@ -85,7 +117,11 @@ class TargetJournal {
     Mutex mutex_;
     std::unique_ptr<BlockDevice> file_;
     std::unique_ptr<RedoJournal> journal_;
+    bool freeze_wanted_ = false;
+    std::atomic<bool> is_frozen_ = false;
+    std::atomic<bool> is_full_ = false;
     std::atomic<std::uint64_t> lag_bytes_ = 0;
+    std::atomic<std::uint64_t> used_bytes_ = 0;
     mutable Mutex points_mutex_;
     std::vector<BatchMark> points_;
 };

@@ -65,9 +65,14 @@ Result<> TargetLanes::read(unsigned index) {
     TRY_VOID(gather());
     wire::Link& link = *lanes_[index].link;
     for (;;) {
-        const auto bytes = link.receive(idle_ms_max);
-        if (!bytes) return {};
-        TRY_VOID(events_.take(index, *bytes));
+        const bool holds = events_.holds(index);
+        const auto bytes = link.receive(holds ? 0 : idle_ms_max);
+        if (bytes) {
+            TRY_VOID(events_.take(index, *bytes));
+            continue;
+        }
+        if (!holds || bytes.error().code() != Errc::timed_out) return {};
+        TRY_VOID(events_.let_go(index));
     }
 }
 

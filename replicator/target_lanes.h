@@ -19,6 +19,10 @@ class TargetLanes {
     /// Called on the lanes' threads, those of different lanes side by side.
     struct Events {
         std::function<Result<>(unsigned lane, ByteView frame)> take;
+        /// Of frames that were taken, some wait for others.
+        std::function<bool(unsigned lane)> holds;
+        /// Nothing more has arrived for them to wait for.
+        std::function<Result<>(unsigned lane)> let_go;
         /// A frame was refused, or not all lanes came. Followed by ended().
         std::function<void(const Error& error)> failed;
         /// Nothing more arrives. Once for each lane that came.

@@ -14,6 +14,11 @@
 namespace drover::replicator {
 namespace {
 
+/// How often a source that waits for room hears of us.
+constexpr std::int64_t hold_ms = 2'000;
+/// Between two looks for a point.
+constexpr std::int64_t look_ms = 50;
+
 class Target final : public TargetReplica {
   public:
     Target(std::unique_ptr<TargetState> state, const TargetConfig& config, Clock& clock,
@@ -32,6 +37,8 @@ class Target final : public TargetReplica {
     [[nodiscard]] TargetProgress progress() override;
     [[nodiscard]] Result<> promote() override;
     [[nodiscard]] Result<> restore_point(std::uint64_t batch) override;
+    [[nodiscard]] Result<BatchMark> begin_test(std::int64_t wait_ms) override;
+    [[nodiscard]] Result<> end_test() override;
     void forget() override;
 
   private:
@@ -41,11 +48,13 @@ class Target final : public TargetReplica {
     };
 
     void serve(std::unique_ptr<wire::Link> link, const Bytes& hello);
+    [[nodiscard]] bool wait_for_room(wire::Link& link);
     [[nodiscard]] Result<std::shared_ptr<TargetSession>> begin_session(
         std::unique_ptr<wire::Link>& link, const Bytes& hello);
     [[nodiscard]] Result<Checkpoint> admit_now(const PeerHello& hello);
     [[nodiscard]] Result<> settle_for_good();
     void end_session();
+    void close();
     void join_finished();
 
     std::unique_ptr<TargetState> state_;
@@ -56,6 +65,7 @@ class Target final : public TargetReplica {
     Mutex admission_mutex_;
 
     Mutex mutex_;
+    Condition room_;  ///< notified when a full journal has room again, or nobody waits any more
     Ticket ticket_;
     bool overwrite_acknowledged_;
     bool closed_ = false;  ///< destroyed or forgotten: no more sessions
@@ -65,16 +75,19 @@ class Target final : public TargetReplica {
 };
 
 Target::~Target() {
-    {
-        const std::lock_guard lock(mutex_);
-        closed_ = true;
-    }
+    close();
     {
         const std::lock_guard admission(admission_mutex_);
         end_session();
     }
     // After closed_ no worker is added, so the list can be walked without the lock.
     for (Worker& worker : workers_) worker.thread.join();
+}
+
+void Target::close() {
+    const std::lock_guard lock(mutex_);
+    closed_ = true;
+    room_.notify_all();
 }
 
 void Target::join_finished() {
@@ -103,6 +116,7 @@ void Target::serve_control(std::unique_ptr<wire::Link> link, Bytes hello) {
 }
 
 void Target::serve(std::unique_ptr<wire::Link> link, const Bytes& hello) {
+    if (!wait_for_room(*link)) return;
     std::shared_ptr<TargetSession> session;
     {
         const std::lock_guard admission(admission_mutex_);
@@ -116,6 +130,18 @@ void Target::serve(std::unique_ptr<wire::Link> link, const Bytes& hello) {
         session = *begun;
     }
     session->run();
+}
+
+/// A source that was told that a test has filled the journal comes back: it stays connected, and
+/// hears that we live, until there is room. False if either side is gone.
+bool Target::wait_for_room(wire::Link& link) {
+    while (state_->is_full_in_test()) {
+        if (!link.send(encode(TargetMessage(Working{})))) return false;
+        std::unique_lock lock(mutex_);
+        room_.wait_for(lock, hold_ms, [this] { return closed_ || !state_->is_full_in_test(); });
+        if (closed_) return false;
+    }
+    return true;
 }
 
 Result<Checkpoint> Target::admit_now(const PeerHello& hello) {
@@ -151,7 +177,7 @@ Result<std::shared_ptr<TargetSession>> Target::begin_session(std::unique_ptr<wir
     PeerWelcome welcome;
     welcome.session_id = random_.uuid();
     welcome.mode = state_->acknowledges_early ? JournalMode::journal : JournalMode::direct;
-    welcome.checkpoint = state_->checkpoint().for_peer();
+    welcome.checkpoint = state_->acknowledged().for_peer();
     welcome.checkpoint.verified_batch = state_->read_back.verified_batch;
     welcome.sizes_bytes = state_->disk_sizes();
     welcome.capabilities = {"bulk.raw",    "bulk.zero",          lz4_capability,  zstd_capability,
@@ -211,11 +237,15 @@ TargetProgress Target::progress() {
             state_->read_back.unverified_bytes,
             checkpoint.state == CheckpointState::promoted,
             state_->journal_lag_bytes(),
-            state_->points()};
+            state_->points(),
+            state_->journal_used_bytes(),
+            state_->journal_budget_bytes(),
+            state_->is_in_test()};
 }
 
 Result<> Target::promote() {
     const std::lock_guard admission(admission_mutex_);
+    if (state_->is_in_test()) return target_in_test();
     end_session();
     TRY_VOID(state_->make_certain());
     TRY_VOID(settle_for_good());
@@ -239,9 +269,47 @@ Result<> Target::promote() {
 
 Result<> Target::restore_point(std::uint64_t batch) {
     const std::lock_guard admission(admission_mutex_);
+    if (state_->is_in_test()) return target_in_test();
     end_session();
     TRY_VOID(state_->make_certain());
     return state_->restore_point(batch);
+}
+
+Result<BatchMark> Target::begin_test(std::int64_t wait_ms) {
+    if (!state_->has_journal())
+        return Error(Errc::unsupported, "test_needs_journal",
+                     "the target writes its disks in place: there is nothing to test on",
+                     "the copy goes on", "configure a journal on the target, then plan anew");
+    const SteadyMillis until = clock_.steady_ms() + wait_ms;
+    for (;;) {
+        {
+            // Alone: what an earlier process left is opened once.
+            const std::lock_guard admission(admission_mutex_);
+            if (!state_->has_open_journal()) TRY_VOID(state_->settle());
+        }
+        TRY(const auto frozen, state_->freeze());
+        if (frozen) return *frozen;
+        if (clock_.steady_ms() >= until) break;
+        sleep_ms(look_ms);
+    }
+    state_->forget_freeze();
+    return Error(Errc::unavailable, "no_point_yet",
+                 "the target's disks have not been at a point within " +
+                     std::to_string(wait_ms / 1'000) + " s",
+                 "the copy goes on", "wait until the job is in sync and shows points, then retry");
+}
+
+Result<> Target::end_test() {
+    {
+        const std::lock_guard admission(admission_mutex_);
+        const Result<> opened = state_->has_open_journal() ? Result<>() : state_->settle();
+        // Without a journal there is nothing to thaw; all is compared.
+        if (!opened && opened.error().id() != "test_journal_lost") return opened;
+    }
+    TRY_VOID(state_->thaw());
+    const std::lock_guard lock(mutex_);
+    room_.notify_all();
+    return {};
 }
 
 /// Everything that was acknowledged is on the disks, or they are not given away.
@@ -255,10 +323,7 @@ Result<> Target::settle_for_good() {
 }
 
 void Target::forget() {
-    {
-        const std::lock_guard lock(mutex_);
-        closed_ = true;
-    }
+    close();
     const std::lock_guard admission(admission_mutex_);
     end_session();
     if (const auto removed = state_->remove_checkpoint(); !removed)

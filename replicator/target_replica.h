@@ -1,5 +1,5 @@
-/// The target's end of one job: applies batches to its disks in direct mode (write in place, flush,
-/// checkpoint, acknowledge) and answers for what it holds. Serves links handed over by the
+/// The target's end of one job: applies batches to its disks, in place or through a redo journal,
+/// and answers for what it holds. Serves links handed over by the
 /// listener.
 #pragma once
 
@@ -42,6 +42,9 @@ struct TargetProgress {
     bool promoted = false;
     std::uint64_t journal_lag_bytes = 0;  ///< durable in the journal, not yet on the disks
     std::vector<BatchMark> points;        ///< that the disks can be taken back to, oldest first
+    std::uint64_t journal_used_bytes = 0;
+    std::uint64_t journal_budget_bytes = 0;  ///< 0: there is no journal
+    bool in_test = false;
 };
 
 class TargetReplica : public PeerServer {
@@ -50,13 +53,23 @@ class TargetReplica : public PeerServer {
     [[nodiscard]] virtual TargetProgress progress() = 0;
 
     /// Durably voids the generation, ends the session, closes the disks: from here on somebody else
-    /// may write them. Idempotent. Errors: io (nothing was released).
+    /// may write them. Idempotent. Errors: conflict "target_in_test", io (nothing was released).
     [[nodiscard]] virtual Result<> promote() = 0;
 
     /// Ends the session and takes the disks back to one of progress().points; later points are
     /// gone. A source that comes back finds a target that vouches for nothing, and compares
-    /// everything. Blocks. Errors: not_found "no_such_point" (nothing was changed), io.
+    /// everything. Blocks. Errors: not_found "no_such_point", conflict "target_in_test" (nothing
+    /// was changed), io.
     [[nodiscard]] virtual Result<> restore_point(std::uint64_t batch) = 0;
+
+    /// The disks stay as they are from here on, at the point that is returned, until end_test():
+    /// over restarts, and whatever comes meanwhile goes to the journal only. Beyond 80 % of its
+    /// budget nothing more is taken; the source hears why, and that its target lives. Waits up to
+    /// `wait_ms` for a point. Idempotent. Errors: unsupported "test_needs_journal", unavailable
+    /// "no_point_yet", io.
+    [[nodiscard]] virtual Result<BatchMark> begin_test(std::int64_t wait_ms) = 0;
+    /// Application goes on, with what the journal holds. Idempotent. Errors: io.
+    [[nodiscard]] virtual Result<> end_test() = 0;
 
     /// Ends the session and removes the checkpoint; data stays.
     virtual void forget() = 0;

@@ -62,13 +62,15 @@ TargetSession::TargetSession(TargetState& state, const Uuid& id,
       id_(id),
       sizes_bytes_(hello.ticket.sizes_bytes),
       codecs_(codecs_in(hello.capabilities)),
-      unpackers_(lanes_for(hello)),
+      intakes_(lanes_for(hello)),
       clock_(clock),
       control_(std::move(control)),
       read_back_(read_back_for(hello, state)),
-      account_(state.checkpoint().batch, lanes_for(hello)),
+      account_(state.acknowledged().batch, lanes_for(hello)),
       lanes_(lanes_for(hello),
              {[this](unsigned lane, ByteView frame) { return apply(lane, frame); },
+              [this](unsigned lane) { return !intakes_[lane].window.is_empty(); },
+              [this](unsigned lane) { return write_window(intakes_[lane].window); },
               [this](const Error& error) { fail(error); }, [this] { lose_lanes(); }}) {}
 
 void TargetSession::welcome(const PeerWelcome& message) {
@@ -144,7 +146,18 @@ Result<> TargetSession::say_working() {
 
 // ---- answers ----
 
+/// What a test has left in the journal is applied once it is over, whether or not more comes.
+Result<> TargetSession::catch_up() {
+    for (;;) {
+        TRY(const bool applied, state_.apply_one());
+        if (!applied) return {};
+        if (read_back_) read_back_->flushed(state_.checkpoint().batch);
+        TRY_VOID(say_working());
+    }
+}
+
 Result<> TargetSession::answer(const SourceMessage& message) {
+    TRY_VOID(catch_up());
     if (const auto* commit = std::get_if<Commit>(&message)) return answer_commit(*commit);
     if (const auto* hashes = std::get_if<HashRange>(&message)) return answer_hashes(hashes->range);
     if (const auto* leaves = std::get_if<ShaRange>(&message)) return answer_leaves(leaves->range);
@@ -194,10 +207,11 @@ Result<> TargetSession::answer_commit(const Commit& commit) {
     // An error is no acknowledgement: the session ends, and the source sends everything since the
     // last one again.
     TRY_VOID(state_.commit(commit));
-    const bool is_early = state_.acknowledges_early;
+    // During a test durable is all that it gets, for any source.
+    const bool is_early = state_.acknowledges_early || state_.is_in_test();
     if (is_early) TRY_VOID(acknowledge(commit.batch));
-    TRY_VOID(state_.apply_committed(commit));
-    if (read_back_) read_back_->flushed(commit.batch);
+    TRY(const bool is_applied, state_.apply_committed(commit));
+    if (read_back_ && is_applied) read_back_->flushed(commit.batch);
     if (read_back_ && read_back_->doubts(commit.batch)) TRY_VOID(state_.give_up_points());
     return is_early ? Result<>() : acknowledge(commit.batch);
 }
@@ -221,6 +235,11 @@ Result<> TargetSession::answer_read_back(const ReadBackWanted& question) {
     return send(std::move(found));
 }
 
+/// A comparison with what the disk will not hold once the test is over would prove nothing.
+Result<> TargetSession::check_settled(const RangeQuestion& range) {
+    return state_.is_waiting(range) ? Result<>(target_in_test()) : Result<>();
+}
+
 Result<> TargetSession::check_question(const RangeQuestion& range,
                                        std::uint64_t chunk_bytes_max) const {
     if (range.disk >= sizes_bytes_.size()) return protocol_error("no such disk");
@@ -239,6 +258,7 @@ Result<> TargetSession::check_question(const RangeQuestion& range,
 
 Result<> TargetSession::answer_hashes(const RangeQuestion& range) {
     TRY_VOID(check_question(range, hash_chunk_bytes_max));
+    TRY_VOID(check_settled(range));
     TRY(auto digests, read_digests(state_.disk(range.disk), range.offset, range.length,
                                    range.chunk_bytes, [this] { return say_working(); }));
     return send(RangeHashes{range.disk, range.offset, std::move(digests)});
@@ -246,6 +266,7 @@ Result<> TargetSession::answer_hashes(const RangeQuestion& range) {
 
 Result<> TargetSession::answer_leaves(const RangeQuestion& range) {
     TRY_VOID(check_question(range, leaf_bytes_any));
+    TRY_VOID(check_settled(range));
     TRY(auto leaves, read_leaves(state_.disk(range.disk), range.offset, range.length,
                                  range.chunk_bytes, [this] { return say_working(); }));
     return send(RangeLeaves{range.disk, range.offset, std::move(leaves)});
@@ -264,33 +285,56 @@ Result<> TargetSession::admit(const FrameHeader& header) {
 Result<> TargetSession::apply(unsigned lane, ByteView bytes) {
     TRY(const Frame packed, parse_frame(bytes, sizes_bytes_, codecs_));
     const FrameHeader& header = packed.header;
-    TRY_VOID(check_lane(header, lane, static_cast<unsigned>(unpackers_.size())));
+    TRY_VOID(check_lane(header, lane, static_cast<unsigned>(intakes_.size())));
+    Intake& intake = intakes_[lane];
+    // Before this lane waits for others: they may wait for what is in its window.
+    if (!intake.window.follows(header)) TRY_VOID(write_window(intake.window));
     TRY_VOID(admit(header));
-    TRY(const Frame frame, unpackers_[lane].unpack(packed));
+    TRY(const Frame frame, intake.unpacker.unpack(packed));
     const auto hashes = read_back_ ? hashes_of(frame) : nullptr;
     TRY_VOID(check_content(frame));
     TRY_VOID(state_.before_write(header));
     if (read_back_) TRY_VOID(read_back_->begin_write(header));
-    TRY_VOID(write(frame));
-    if (read_back_) read_back_->wrote(header, hashes);
-    const std::lock_guard lock(mutex_);
-    account_.add(header);
-    changed_.notify_all();
+    TRY(const bool is_written, write(frame, intake.window, hashes));
+    if (!is_written) return {};
+    const WriteWindow::Waiting written{header, hashes};
+    account(std::span(&written, 1));
     return {};
 }
 
-/// To the journal, or in place.
-Result<> TargetSession::write(const Frame& frame) {
+/// To the journal, in place, or (false) to the window: then it is written later.
+Result<bool> TargetSession::write(const Frame& frame, WriteWindow& window,
+                                  const std::shared_ptr<const ExtentHashes>& hashes) {
     const FrameHeader& header = frame.header;
     BlockDevice& disk = state_.disk(header.disk);
-    const bool is_data = header.kind == FrameKind::data;
     TRY(const bool is_journalled, state_.journal_frame(header, frame.payload));
-    if (!is_journalled) {
-        TRY_VOID(is_data ? disk.write(header.offset, frame.payload)
-                         : disk.write_zeroes(header.offset, header.raw_length));
+    if (is_journalled) return true;
+    if (WriteWindow::is_for(header)) {
+        window.add(header, frame.payload, hashes);
+        return false;
     }
-    if (is_data) state_.bytes_written += header.raw_length;
+    TRY_VOID(header.kind == FrameKind::data ? disk.write(header.offset, frame.payload)
+                                            : disk.write_zeroes(header.offset, header.raw_length));
+    return true;
+}
+
+Result<> TargetSession::write_window(WriteWindow& window) {
+    if (window.is_empty()) return {};
+    TRY_VOID(window.write(state_.disk(window.waiting().front().header.disk)));
+    account(window.waiting());
+    window.clear();
     return {};
+}
+
+/// Only what was written is counted, so that no COMMIT is taken before.
+void TargetSession::account(std::span<const WriteWindow::Waiting> written) {
+    for (const auto& [header, hashes] : written) {
+        if (header.kind == FrameKind::data) state_.bytes_written += header.raw_length;
+        if (read_back_) read_back_->wrote(header, hashes);
+    }
+    const std::lock_guard lock(mutex_);
+    for (const WriteWindow::Waiting& one : written) account_.add(one.header);
+    changed_.notify_all();
 }
 
 }  // namespace drover::replicator

@@ -1,9 +1,8 @@
 /// One connection of a source: a control link, answered in order, and bulk links whose frames are
 /// checked and written in place.
 ///
-///   lane's thread:  frame ─► check, wait for the batch before it, unpack ─► write ─► account ─┐
-///   control thread: Commit{n frames} ─► wait ─────────────────────────────────────────────────┤
-///                   Committed ◄─ checkpoint ◄─ flush ◄────────────────────────────────────────┘
+///   lane's thread:  frame ─► check, wait for the batch before it, unpack ─► window ─► write ─► account
+///   control thread: Commit{n frames} ─► wait for the account ─► flush ─► checkpoint ─► Committed
 ///   behind them:    read_back.h
 #pragma once
 
@@ -14,6 +13,7 @@
 #include "replicator/peer_message.h"
 #include "replicator/target_lanes.h"
 #include "replicator/target_state.h"
+#include "replicator/write_window.h"
 #include "wire/link.h"
 
 #include <atomic>
@@ -48,12 +48,14 @@ class TargetSession {
 
   private:
     [[nodiscard]] Result<> send(const TargetMessage& message);
+    [[nodiscard]] Result<> catch_up();
     [[nodiscard]] Result<> answer(const SourceMessage& message);
     [[nodiscard]] Result<> answer_commit(const Commit& commit);
     [[nodiscard]] Result<> acknowledge(std::uint64_t batch);
     [[nodiscard]] Result<> answer_hashes(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_leaves(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_read_back(const ReadBackWanted& question);
+    [[nodiscard]] Result<> check_settled(const RangeQuestion& range);
     [[nodiscard]] Result<> answer_holding();
     [[nodiscard]] Result<> check_question(const RangeQuestion& range,
                                           std::uint64_t chunk_bytes_max) const;
@@ -61,16 +63,25 @@ class TargetSession {
     [[nodiscard]] Result<> say_working();
     [[nodiscard]] Result<> apply(unsigned lane, ByteView bytes);
     [[nodiscard]] Result<> admit(const FrameHeader& header);
-    [[nodiscard]] Result<> write(const Frame& frame);
+    [[nodiscard]] Result<bool> write(const Frame& frame, WriteWindow& window,
+                                     const std::shared_ptr<const ExtentHashes>& hashes);
+    /// Everything that waits there.
+    [[nodiscard]] Result<> write_window(WriteWindow& window);
+    void account(std::span<const WriteWindow::Waiting> written);
     /// Tells the source why, and stops taking its data.
     void fail(const Error& error);
     void lose_lanes();
 
+    struct Intake {
+        BulkDecompressor unpacker;
+        WriteWindow window;
+    };
+
     TargetState& state_;
     const Uuid id_;
     const std::vector<std::uint64_t> sizes_bytes_;
-    const BulkCodecs codecs_;  ///< that the source may use: it knows them, and so do we
-    std::vector<BulkDecompressor> unpackers_;  ///< one a lane
+    const BulkCodecs codecs_;      ///< that the source may use: it knows them, and so do we
+    std::vector<Intake> intakes_;  ///< one a lane, of its thread
     Clock& clock_;
     std::unique_ptr<wire::Link> control_;
     std::unique_ptr<ReadBack> read_back_;  ///< null: the source knows nothing of it

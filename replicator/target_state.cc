@@ -79,6 +79,11 @@ Result<std::unique_ptr<TargetState>> TargetState::open(TargetConfig& config) {
                      "the data on the target's disks; nothing is written to them",
                      "clean up the other job first");
     state->checkpoint_ = *found;
+    if (found->is_in_test && !state->has_journal())
+        return Error(Errc::conflict, "test_journal_lost",
+                     "a test runs on the target, and its journal is no longer configured",
+                     "the target's disks as they are; nothing is written to them",
+                     "configure the journal again, or revert the test and cancel the job");
     if (found->mode == JournalMode::journal && !state->has_journal()) {
         // What it held may be missing on the disks.
         log::warn("replicator", "the target's journal is no longer configured; all is compared");
@@ -231,13 +236,62 @@ Result<bool> TargetState::journal_frame(const FrameHeader& header, ByteView payl
     return true;
 }
 
-Result<> TargetState::apply_committed(const Commit& batch) {
-    if (!journal_) return {};
-    TRY_VOID(journal_->apply());
-    return record(batch);
+Result<bool> TargetState::apply_committed(const Commit& batch) {
+    if (!journal_) return true;
+    TRY(const bool is_applied, journal_->apply(batch.batch));
+    if (is_applied) TRY_VOID(record(batch));
+    return is_applied;
 }
 
+Result<bool> TargetState::apply_one() {
+    const bool is_behind = journal_ && journal_->lag_bytes() > 0 && !journal_->is_frozen();
+    if (!is_behind) return false;
+    const std::lock_guard lock(mutex_);
+    TRY(const auto next, journal_->apply_one(checkpoint_));
+    if (next) TRY_VOID(store(*next));
+    return next.has_value();
+}
+
+// ---- a test ----
+
+bool TargetState::is_in_test() const {
+    const std::lock_guard lock(mutex_);
+    return checkpoint_.is_in_test || (journal_ && journal_->is_frozen());
+}
+
+/// The journal first: alone it keeps the disks as they are.
+Result<std::optional<BatchMark>> TargetState::freeze() {
+    TRY(const auto frozen, journal_->freeze());
+    if (!frozen) return frozen;
+    const std::lock_guard lock(mutex_);
+    Checkpoint next = checkpoint_;
+    next.is_in_test = true;
+    if (!checkpoint_.is_in_test) TRY_VOID(store(next));
+    return frozen;
+}
+
+void TargetState::forget_freeze() {
+    journal_->forget_freeze();
+}
+
+/// The journal last: a checkpoint without it would look like a journal that was lost.
+Result<> TargetState::thaw() {
+    const std::lock_guard lock(mutex_);
+    Checkpoint next = checkpoint_;
+    next.is_in_test = false;
+    if (checkpoint_.is_in_test) TRY_VOID(store(next));
+    return journal_ ? journal_->thaw() : Result<>();
+}
+
+Checkpoint TargetState::acknowledged() {
+    const Checkpoint now = checkpoint();
+    return journal_ ? journal_->acknowledged(now) : now;
+}
+
+// ---- points ----
+
 Result<> TargetState::restore_point(std::uint64_t batch) {
+    if (is_in_test()) return target_in_test();
     // Opened anew it would know of no points after an earlier restore.
     if (journal_ && !journal_->is_open()) TRY_VOID(settle());
     const bool is_known =

@@ -38,14 +38,41 @@ class TargetState {
 
     [[nodiscard]] bool has_journal() const { return journal_ != nullptr; }
 
+    [[nodiscard]] bool has_open_journal() { return journal_ && journal_->is_open(); }
+
     /// False if there is no journal: the caller writes the frame in place.
     [[nodiscard]] Result<bool> journal_frame(const FrameHeader& header, ByteView payload);
     /// All frames of the batch were written: flushes every disk and makes a checkpoint of the batch
     /// durable and current. Errors: as of replace(), and io of a disk. After a failed flush nobody
     /// knows what is on it: everything since the last success has to be sent again.
     [[nodiscard]] Result<> commit(const Commit& batch);
-    /// With a journal, commit() leaves this to be done: the disks and the checkpoint follow.
-    [[nodiscard]] Result<> apply_committed(const Commit& batch);
+    /// With a journal, commit() leaves this to be done: the disks and the checkpoint follow. False
+    /// during a test: they do not.
+    [[nodiscard]] Result<bool> apply_committed(const Commit& batch);
+    /// After a test, without another commit: one batch more is on the disks. False if none was
+    /// left.
+    [[nodiscard]] Result<bool> apply_one();
+
+    // ---- a test ----
+
+    /// Freezes the disks at a point, durably; nullopt if there is none yet, see
+    /// TargetJournal::freeze(). Errors: as of replace().
+    [[nodiscard]] Result<std::optional<BatchMark>> freeze();
+    void forget_freeze();
+    [[nodiscard]] Result<> thaw();
+
+    /// An overlay stands on the disks, or may.
+    [[nodiscard]] bool is_in_test() const;
+
+    [[nodiscard]] bool is_full_in_test() const { return journal_ && journal_->is_full(); }
+
+    /// What a source may be told: during a test the checkpoint stays behind.
+    [[nodiscard]] Checkpoint acknowledged();
+
+    /// A part of the range will change when the test is over.
+    [[nodiscard]] bool is_waiting(const RangeQuestion& range) {
+        return journal_ && journal_->is_waiting(range.disk, range.offset, range.length);
+    }
 
     /// Takes the disks back to a point of the journal; from then on nobody vouches for what they
     /// hold, and the next source compares everything. Only while no session runs. Errors: not_found
@@ -75,6 +102,14 @@ class TargetState {
     std::atomic<bool> acknowledges_early = false;
 
     [[nodiscard]] std::uint64_t journal_lag_bytes() { return journal_ ? journal_->lag_bytes() : 0; }
+
+    [[nodiscard]] std::uint64_t journal_used_bytes() {
+        return journal_ ? journal_->used_bytes() : 0;
+    }
+
+    [[nodiscard]] std::uint64_t journal_budget_bytes() {
+        return journal_ ? journal_->budget_bytes() : 0;
+    }
 
     [[nodiscard]] std::vector<BatchMark> points() {
         return journal_ ? journal_->points() : std::vector<BatchMark>();

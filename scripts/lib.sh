@@ -6,7 +6,7 @@ step() { printf '\n== %s\n' "$*"; }
 
 packages="ca-certificates g++ clang llvm cmake ninja-build ccache pkg-config git
   libboost1.81-dev libboost-context1.81-dev librocksdb-dev libcapnp-dev capnproto libspdlog-dev catch2 librapidcheck-dev
-  libtomlplusplus-dev libcli11-dev libssl-dev libbpf-dev bpftool libxxhash-dev liblz4-dev libzstd-dev
+  libtomlplusplus-dev libcli11-dev libssl-dev libbpf-dev bpftool libxxhash-dev liblz4-dev liburing-dev libzstd-dev
   libblkid-dev libsqlite3-dev sqlite3 e2fsprogs xfsprogs btrfs-progs mount util-linux fdisk openssl jq procps iproute2"
 
 # Installs what is missing of `packages` and of the arguments. Needs root only if something is.

@@ -32,6 +32,8 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
                                    replicator::Compression::zstd};
         config.compression = kinds[config.ticket.job.data[0] % kinds.size()];
         config.streams = 1 + config.ticket.job.data[1] % streams_max;
+        // Disks are much smaller than a batch: of half of the jobs each disk is one by itself.
+        if (config.ticket.job.data[2] % 2 == 0) config.batch_bytes = 1;
         return replicator::open_source_replica(std::move(config), observer, clock_, random_);
     }
 

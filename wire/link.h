@@ -25,6 +25,15 @@ class Link {
     /// cancelled. After any error the link is dead. One sending thread at a time.
     [[nodiscard]] virtual Result<> send(ByteView head, ByteView body = {}) = 0;
 
+    /// As send(), but a small frame may stay here until flush(), send(), or enough frames came
+    /// together: one write of the network for many of them. Only the sending thread calls it.
+    [[nodiscard]] virtual Result<> collect(ByteView head, ByteView body = {}) {
+        return send(head, body);
+    }
+
+    /// Sends what was collected. Errors: as send().
+    [[nodiscard]] virtual Result<> flush() { return {}; }
+
     /// The next frame. Errors: unavailable, timed_out, cancelled, invalid (oversized frame). A
     /// time-out leaves the link usable when no byte of a frame had arrived. One receiving thread at a
     /// time; it may differ from the sender.

@@ -8,6 +8,10 @@
 namespace drover::wire {
 namespace {
 
+/// A frame up to this size is collected; so many bytes of them go out together.
+constexpr std::size_t small_bytes_max = 64U << 10;
+constexpr std::size_t collected_bytes = 128U << 10;
+
 class TlsLink final : public Link {
   public:
     TlsLink(std::unique_ptr<TlsStream> stream, std::string peer, std::size_t frame_bytes_max,
@@ -18,13 +22,32 @@ class TlsLink final : public Link {
           send_timeout_ms_(send_timeout_ms) {}
 
     Result<> send(ByteView head, ByteView body) override {
-        if (dead_) return gone();
+        TRY_VOID(flush());
         const std::size_t size = head.size() + body.size();
+        if (dead_) return gone();
         if (size > frame_bytes_max_) return too_large(size);
         prefix_.clear();
         put_u32(prefix_, static_cast<std::uint32_t>(size));
         put_bytes(prefix_, head);
         return ended(stream_->write(prefix_, body, deadline_in(send_timeout_ms_)));
+    }
+
+    Result<> collect(ByteView head, ByteView body) override {
+        const std::size_t size = head.size() + body.size();
+        if (size > small_bytes_max || size > frame_bytes_max_) return send(head, body);
+        if (dead_) return gone();
+        put_u32(collected_, static_cast<std::uint32_t>(size));
+        put_bytes(collected_, head);
+        put_bytes(collected_, body);
+        return collected_.size() < collected_bytes ? Result<>() : flush();
+    }
+
+    Result<> flush() override {
+        if (collected_.empty()) return {};
+        if (dead_) return gone();
+        const Result<> sent = stream_->write(collected_, {}, deadline_in(send_timeout_ms_));
+        collected_.clear();
+        return ended(sent);
     }
 
     Result<Bytes> receive(std::int64_t timeout_ms) override {
@@ -98,7 +121,8 @@ class TlsLink final : public Link {
     std::atomic<bool> dead_ = false;
     std::atomic<bool> aborted_ = false;
 
-    Bytes prefix_;  ///< of the sending thread: length and head
+    Bytes prefix_;     ///< of the sending thread: length and head
+    Bytes collected_;  ///< of the sending thread: whole frames with their lengths
 
     std::array<std::uint8_t, 4> length_{};  ///< of the receiving thread, as are the following
     std::size_t length_filled_ = 0;

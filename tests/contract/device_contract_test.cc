@@ -1,17 +1,22 @@
 /// What every BlockDevice promises, over memory, image files of even and odd sizes, on a disk's
 /// file system and on tmpfs, and over a loop device where this host gives one.
 #include "base/file.h"
+#include "replicator/aligned_buffer.h"
 #include "replicator/device.h"
 #include "replicator/device_range.h"
 #include "tests/replicator/loop_disk.h"
 #include "tests/replicator/result_checks.h"
 
+#include <atomic>
+#include <csignal>
 #include <filesystem>
 #include <functional>
+#include <thread>
 
 #include <catch2/catch.hpp>
 
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 namespace drover::replicator {
@@ -130,6 +135,187 @@ TEST_CASE("device: what was written is read, at any sector, from any address") {
         CHECK(std::equal(raw.begin() + 1, raw.end(), expected.begin() + 512));
         CHECK(ok(device->flush()));
     }
+}
+
+/// Page-aligned memory for `count` blocks, or one byte beyond it.
+class Blocks {
+  public:
+    explicit Blocks(std::size_t count, std::size_t shift = 0)
+        : memory_(count * block + shift),
+          shift_(shift) {}
+
+    [[nodiscard]] std::span<std::uint8_t> at(std::size_t index) {
+        return memory_.first(memory_bytes(index + 1)).subspan(shift_ + index * block);
+    }
+
+    static constexpr std::size_t block = 4096;
+
+  private:
+    [[nodiscard]] std::size_t memory_bytes(std::size_t count) const {
+        return count * block + shift_;
+    }
+
+    AlignedBuffer memory_;
+    std::size_t shift_;
+};
+
+TEST_CASE("device: many parts are written and read as if one after the other") {
+    constexpr std::size_t count = 300;  // more than are ever under way
+    for (const auto& [name, disk] : all_disks()) {
+        for (const std::size_t shift : {0U, 1U}) {
+            INFO(name << " shift " << shift);
+            const auto device = disk->open(Access::read_write);
+            const std::uint64_t size = device->facts().size_bytes;
+            REQUIRE(ok(device->write(0, pattern(static_cast<std::size_t>(size), 3))));
+            Bytes expected = pattern(static_cast<std::size_t>(size), 3);
+            Blocks blocks(count, shift);
+            std::vector<WritePart> writes;
+            for (std::size_t i = 0; i < count; ++i) {
+                const std::uint64_t offset = i * 3 * Blocks::block;
+                std::ranges::copy(pattern(Blocks::block, static_cast<std::uint8_t>(i)),
+                                  blocks.at(i).begin());
+                std::ranges::copy(blocks.at(i),
+                                  expected.begin() + static_cast<std::ptrdiff_t>(offset));
+                writes.push_back({offset, blocks.at(i)});
+            }
+            // The end of an odd image too, which direct I/O cannot reach.
+            const std::uint64_t last = (size - 1) / Blocks::block * Blocks::block;
+            const Bytes end = pattern(static_cast<std::size_t>(size - last), 77);
+            std::ranges::copy(end, expected.begin() + static_cast<std::ptrdiff_t>(last));
+            writes.push_back({last, end});
+            REQUIRE(ok(device->write_many(writes)));
+            REQUIRE(ok(device->flush()));
+            CHECK(read(*device, 0, static_cast<std::size_t>(size)) == expected);
+
+            Blocks found(count, shift);
+            Bytes found_end(end.size());
+            std::vector<ReadPart> reads;
+            reads.push_back({last, found_end});
+            for (std::size_t i = count; i-- > 0;)
+                reads.push_back({i * 3 * Blocks::block, found.at(i)});
+            REQUIRE(ok(device->read_many(reads)));
+            bool same = found_end == end;
+            for (std::size_t i = 0; i < count; ++i)
+                same = same && std::ranges::equal(found.at(i), blocks.at(i));
+            CHECK(same);
+        }
+    }
+}
+
+TEST_CASE("device: no parts are nothing to do") {
+    for (const auto& [name, disk] : all_disks()) {
+        INFO(name);
+        const auto device = disk->open(Access::read_write);
+        CHECK(ok(device->read_many({})));
+        CHECK(ok(device->write_many({})));
+    }
+}
+
+TEST_CASE("device: many at once may be asked for by several threads") {
+    for (const auto& [name, disk] : all_disks()) {
+        INFO(name);
+        const auto device = disk->open(Access::read_write);
+        std::vector<std::thread> threads;
+        std::atomic<int> failures = 0;
+        constexpr std::size_t count = 100;
+        for (std::size_t t = 0; t < 3; ++t)
+            threads.emplace_back([&device = *device, &failures, t] {
+                Blocks blocks(count);
+                Blocks found(count);
+                std::vector<WritePart> writes;
+                std::vector<ReadPart> reads;
+                for (std::size_t i = 0; i < count; ++i) {
+                    std::ranges::fill(blocks.at(i), static_cast<std::uint8_t>(t * 50 + i));
+                    const std::uint64_t offset = (i * 3 + t) * Blocks::block;
+                    writes.push_back({offset, blocks.at(i)});
+                    reads.push_back({offset, found.at(i)});
+                }
+                for (int round = 0; round < 5; ++round) {
+                    if (!device.write_many(writes) || !device.read_many(reads)) ++failures;
+                    for (std::size_t i = 0; i < count; ++i)
+                        if (!std::ranges::equal(blocks.at(i), found.at(i))) ++failures;
+                }
+            });
+        for (std::thread& thread : threads) thread.join();
+        CHECK(failures == 0);
+    }
+}
+
+TEST_CASE("device: one part of many beyond the end of an image that shrank fails all") {
+    for (const std::uint64_t left : {std::uint64_t{1} << 20, (std::uint64_t{1} << 20) + 1777}) {
+        Image image(std::filesystem::temp_directory_path(), even_bytes);
+        const auto device = image.open(Access::read_only);
+        std::filesystem::resize_file(image.path, left);
+        Blocks blocks(100);
+        std::vector<ReadPart> parts;
+        for (std::size_t i = 0; i < 100; ++i)
+            parts.push_back({i * 4 * Blocks::block, blocks.at(i)});
+        const auto beyond = device->read_many(parts);
+        REQUIRE_FALSE(beyond.has_value());
+        CHECK(beyond.error().id() == "disk_resized");
+        CHECK(ok(device->read_many(std::span(parts).first(50))));
+    }
+}
+
+TEST_CASE("device: a write of many that the file system cuts short is not called written") {
+    Image image(std::filesystem::temp_directory_path(), even_bytes);
+    const auto device = image.open(Access::read_write);
+    Blocks blocks(16);
+    std::vector<WritePart> parts;
+    for (std::size_t i = 0; i < 16; ++i) parts.push_back({i * 2 * Blocks::block, blocks.at(i)});
+    // The limit of a process for the size of its files lies in the middle of a part.
+    rlimit before{};
+    REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+    const rlimit low{9 * Blocks::block - 2048, before.rlim_max};
+    const auto old_handler = ::signal(SIGXFSZ, SIG_IGN);
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &low) == 0);
+    // The last of these is the one that is cut.
+    const auto written = device->write_many(std::span(parts).first(5));
+    REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+    ::signal(SIGXFSZ, old_handler);
+    REQUIRE_FALSE(written.has_value());
+    CHECK((written.error().id() == "disk_write_failed" || written.error().id() == "disk_full"));
+    CHECK(ok(device->write_many(parts)));
+}
+
+TEST_CASE("device: what a disk below cannot give fails the whole of many") {
+    std::string why;
+    const auto loop = LoopDisk::make(even_bytes, why);
+    if (!loop) {
+        WARN("no loop device here: " << why);
+        return;
+    }
+    const auto device = open_device(loop->facts().path, Access::read_write);
+    REQUIRE(ok(device));
+    Blocks blocks(100);
+    std::vector<ReadPart> reads;
+    std::vector<WritePart> writes;
+    for (std::size_t i = 0; i < 100; ++i) {
+        reads.push_back({i * 4 * Blocks::block, blocks.at(i)});
+        writes.push_back({i * 4 * Blocks::block, blocks.at(i)});
+    }
+    REQUIRE(ok((*device)->write_many(writes)));
+    // The disk ends in the middle now, as the kernel says too.
+    REQUIRE(loop->resize(1U << 20));
+    CHECK_FALSE((*device)->read_many(reads).has_value());
+    CHECK_FALSE((*device)->write_many(writes).has_value());
+}
+
+TEST_CASE("memory device: an injected fault fails the whole of many") {
+    MemoryDevice device(even_bytes);
+    Blocks blocks(10);
+    std::vector<ReadPart> reads;
+    std::vector<WritePart> writes;
+    for (std::size_t i = 0; i < 10; ++i) {
+        reads.push_back({i * Blocks::block, blocks.at(i)});
+        writes.push_back({i * Blocks::block, blocks.at(i)});
+    }
+    device.fail_read_in(7);
+    CHECK_FALSE(device.read_many(reads).has_value());
+    device.fail_write_in(7);
+    CHECK_FALSE(device.write_many(writes).has_value());
+    CHECK(ok(device.read_many(reads)));
+    CHECK(ok(device.write_many(writes)));
 }
 
 TEST_CASE("device: a zeroed range reads as zeroes and its neighbours stay") {

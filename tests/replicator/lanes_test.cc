@@ -102,9 +102,24 @@ TEST_CASE("lanes: over any number of them both disks end up equal, and each carr
     CHECK(std::ranges::min(traffic.frames) > 0);
 }
 
+TEST_CASE("lanes: batches that follow each other closely go to the target one by one") {
+    Lab lab({40 * mib, 9 * mib});
+    lab.streams = 3;
+    lab.batch_bytes = 1;
+    lab.journal = journal_or_none(lab, GENERATE(false, true));
+    lab.mirror();
+    for (std::uint64_t block = 0; block < 49 * 256; block += 8)
+        lab.source_disks[block < 40 * 256 ? 0 : 1]->write_block(block % (40 * 256), 0x77);
+    REQUIRE(ok(lab.source->drain({})));
+    CHECK(lab.differing_bytes() == 0);
+    CHECK(lab.target->progress().batch >= (40 + 9) / 4);
+    CHECK(lab.dials() == 1);
+}
+
 TEST_CASE("lanes: when one of them breaks, all are dialled again and the copy goes on") {
     Lab lab({24 * mib});
     lab.streams = 3;
+    lab.batch_bytes = GENERATE(batch_bytes_max, std::uint64_t{1});
     lab.journal = journal_or_none(lab, GENERATE(false, true));
     const unsigned broken = GENERATE(1U, 2U);
     std::atomic<bool> is_broken = false;
@@ -276,6 +291,7 @@ TEST_CASE("lanes: those that came do not wait for ever for one that does not") {
     std::atomic<int> ended = 0;
     TargetLanes lanes(3,
                       {[](unsigned, ByteView) -> Result<> { return {}; },
+                       [](unsigned) { return false; }, [](unsigned) -> Result<> { return {}; },
                        [&](const Error& error) {
                            const std::lock_guard lock(mutex);
                            failed = error.id();

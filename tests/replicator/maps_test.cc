@@ -128,9 +128,14 @@ TEST_CASE("pass plan: reads are widened to the tracker's granule and counted as 
 }
 
 TEST_CASE("pass plan: a batch is committed before it could outgrow its bound") {
-    CHECK_FALSE(batch_is_full(0));
-    CHECK_FALSE(batch_is_full(batch_bytes_max - region_bytes_max));
-    CHECK(batch_is_full(batch_bytes_max - region_bytes_max + 1));
+    CHECK_FALSE(batch_is_full(0, batch_bytes_max));
+    CHECK_FALSE(batch_is_full(batch_bytes_max - region_bytes_max, batch_bytes_max));
+    CHECK(batch_is_full(batch_bytes_max - region_bytes_max + 1, batch_bytes_max));
+}
+
+TEST_CASE("pass plan: however small a batch is to be, it takes one region") {
+    CHECK_FALSE(batch_is_full(0, 1));
+    CHECK(batch_is_full(block_bytes, 1));
 }
 
 TEST_CASE("zero runs: zero and other content alternate, in units") {

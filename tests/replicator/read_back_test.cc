@@ -150,6 +150,40 @@ TEST_CASE("read back: neighbours are read at once, up to a limit, and far ones a
     CHECK(queue.next().size() == 4);  // round and round, as long as nothing is settled
 }
 
+TEST_CASE("read back: far ones are read at depth, each once, of one disk") {
+    ReadBackQueue queue;
+    constexpr std::uint64_t step = ReadBackQueue::gap_bytes_max + 2 * block;
+    const auto put_many = [&](std::uint32_t disk, std::uint64_t count) {
+        for (std::uint64_t i = 0; i < count; ++i) {
+            Written written(1, 0, filled(1, 1));
+            written.frame.header.disk = disk;
+            written.frame.header.offset = i * step;
+            queue.add(written.frame.header, hashes_of(written.frame));
+        }
+    };
+    CHECK(queue.next_many().empty());
+    SECTION("round and round, as long as nothing is settled") {
+        put_many(0, 5);
+        put_many(1, 3);
+        queue.flushed(1);
+        for (int round = 0; round < 3; ++round) {
+            const auto first = queue.next_many();
+            REQUIRE(first.size() == 5);
+            for (std::uint64_t i = 0; i < 5; ++i) CHECK(first[i].front().offset == i * step);
+            const auto second = queue.next_many();
+            REQUIRE(second.size() == 3);
+            CHECK(second.front().front().disk == 1);
+        }
+    }
+    SECTION("up to a limit") {
+        constexpr std::uint64_t most = ReadBackQueue::many_bytes_max / block;
+        put_many(0, most + 10);
+        queue.flushed(1);
+        CHECK(queue.next_many().size() == most);
+        CHECK(queue.next_many().size() == 10);
+    }
+}
+
 TEST_CASE("read back: zeroes are read as zeroes") {
     ReadBackQueue queue;
     Bytes disk(disk_bytes, 0xff);

@@ -48,7 +48,8 @@ bool RedoPlay::reopen() {
     journal = std::move(*opened);
     open_.clear();
     owes_all_ = journal->mode() == JournalMode::direct;
-    next_ = std::max(next_, journal->applied().batch + 1);
+    next_ = std::max(next_, journal->committed() + 1);
+    committed_ = images.at(journal->committed());
     return true;
 }
 

@@ -261,6 +261,7 @@ Result<> Lab::try_start_source() {
     config.pacing = pacing;
     config.compression = compression;
     config.streams = streams;
+    config.batch_bytes = batch_bytes;
     config.ack_timeout_ms = ack_timeout_ms;
     config.backlog_bytes_max = 1U << 20;
     config.overwrite_acknowledged = overwrite_acknowledged;

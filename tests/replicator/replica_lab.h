@@ -177,6 +177,7 @@ class Lab {
     std::string source_identity = "drover:agent:source";
     Compression compression = Compression::none;  ///< frames can be counted on
     unsigned streams = 1;
+    std::uint64_t batch_bytes = batch_bytes_max;
     std::int64_t ack_timeout_ms = 30'000;
     /// The next pairs of links pass through here.
     std::function<void(PeerLinks&)> wrap_links;

@@ -164,6 +164,28 @@ TEST_CASE("transport: a batch is what its COMMIT names, frame for frame") {
     check_recovers(lab, 0);
 }
 
+TEST_CASE("transport: of frames for the same bytes the last one stays, however they come") {
+    Lab lab({mib});
+    lab.start_target();
+    HandSource source(lab, all_names);
+    Bytes expected(mib);
+    // Small ones wait for each other before they are written; large ones do not.
+    const auto send = [&](std::uint64_t block, std::size_t blocks, std::uint8_t fill) {
+        const Bytes raw(blocks * 4096, fill);
+        source.send(source.header(block * 4096, raw), raw);
+        std::ranges::copy(raw, expected.begin() + static_cast<std::ptrdiff_t>(block * 4096));
+    };
+    for (std::uint8_t round = 1; round < 20; ++round) {
+        for (std::uint64_t block = 0; block < 100; block += 3) send(block, 1 + round % 4, round);
+        send(50 + round, 1, static_cast<std::uint8_t>(100 + round));
+        send(40, 40, static_cast<std::uint8_t>(150 + round));
+        send(60, 2, static_cast<std::uint8_t>(200 + round));
+        source.commit();
+        REQUIRE(source.fate() == "committed");
+        CHECK(lab.target_disks[0]->contents() == expected);
+    }
+}
+
 TEST_CASE("transport: a frame that is played again after its COMMIT is refused") {
     Lab lab({mib});
     lab.start_target();

@@ -105,6 +105,29 @@ void check_link_contract(Make make) {
         CHECK(second->receive(patience_ms).value().empty());
         CHECK(second->receive(patience_ms).value() == head);
     }
+    SECTION("what is collected arrives in order, before what is sent later, or once flushed") {
+        auto [first, second] = make();
+        const Bytes head{1, 2, 3};
+        std::vector<Bytes> sent;
+        const auto joined = [&](const Bytes& body) {
+            Bytes all = head;
+            all.insert(all.end(), body.begin(), body.end());
+            return all;
+        };
+        for (std::size_t i = 0; i < 100; ++i) {
+            // Around what is collected at all, and more than is kept.
+            sent.push_back(pattern(i % 10 == 9 ? 65'000 + 100 * i : i * 50, i));
+            REQUIRE(first->collect(head, sent.back()).has_value());
+            if (i == 50) REQUIRE(first->send(head, sent.emplace_back(Bytes{9})).has_value());
+        }
+        REQUIRE(first->flush().has_value());
+        REQUIRE(first->flush().has_value());
+        for (const Bytes& body : sent) CHECK(second->receive(patience_ms).value() == joined(body));
+        first->abort();
+        const auto collected = first->collect(head);
+        const auto flushed = collected ? first->flush() : collected;
+        CHECK(flushed.error().code() == Errc::cancelled);
+    }
     SECTION("a time-out leaves the link usable") {
         auto [first, second] = make();
         const auto late = second->receive(10);
