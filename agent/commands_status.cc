@@ -32,6 +32,15 @@ std::string_view mode_text(ReplicateMode mode) {
     return {};
 }
 
+/// `changes`: whether it is known which blocks the users wrote.
+void describe_activation(const Activation& activation, json::object& job) {
+    job["activation"] = activation_text(activation.state);
+    const bool is_known = activation.changes_known || !activation.changes.empty();
+    const std::string why =
+        activation.changes_lost.empty() ? "not tracked" : activation.changes_lost;
+    job["changes"] = is_known ? "known" : why;
+}
+
 Result<json::array> jobs_json(const StatePaths& paths) {
     TRY(const auto jobs, list_jobs(paths));
     json::array out;
@@ -47,8 +56,7 @@ Result<json::array> jobs_json(const StatePaths& paths) {
             job["disks"] = std::move(disks);
         }
         TRY(const auto activation, load_activation(paths, known.job));
-        if (known.side == Side::target && activation)
-            job["activation"] = activation_text(activation->state);
+        if (known.side == Side::target && activation) describe_activation(*activation, job);
         out.push_back(std::move(job));
     }
     return out;

@@ -191,8 +191,10 @@ Result<> Source::serve(PeerChannel& control, PeerLinks& links, Wishes::Attachmen
         if (job_.wishes.is_over(job_.serial) || job_.wishes.is_quiet()) return {};
         if (job_.wishes.compare_wanted()) return {};
         if (job_.wishes.prove_wanted()) {
-            TRY(VerifyDone done, prove_by_induction(job_, control));
-            job_.wishes.finish_prove(std::move(done));
+            auto proof = prove_by_induction(job_, control);
+            // That it does not hold is an answer, and ends no connection.
+            if (!proof && proof.error().code() != Errc::conflict) return proof.error();
+            job_.wishes.finish_prove(std::move(proof));
         } else if (job_.wishes.verify_wanted()) {
             TRY(VerifyDone done, verify_disks(job_, control));
             job_.wishes.finish_verify(std::move(done));

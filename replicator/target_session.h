@@ -1,9 +1,9 @@
 /// One connection of a source: a control link, answered in order, and bulk links whose frames are
 /// checked and written in place.
 ///
-///   lane's thread:  frame ─► check, wait for the batch before it, unpack ─► window ─► write ─►
-///   account control thread: Commit{n frames} ─► wait for the account ─► flush ─► checkpoint ─►
-///   Committed behind them:    read_back.h
+///   lane's thread:  frame ─► check, wait for the batch before it, unpack ─► window ─► write ─► account
+///   control thread: Commit{n frames} ─► wait for the account ─► flush ─► checkpoint ─► Committed
+///   behind them:    read_back.h
 #pragma once
 
 #include "base/clock.h"

@@ -50,6 +50,7 @@ class Invariants {
   private:
     void check_writers(SimulatedJob& job, const std::string& when);
     void check_transition(SimulatedJob& job, const statemachine::Event& event);
+    [[nodiscard]] static bool is_beyond_induction(const SimulatedJob& job);
     void check_handover(SimulatedJob& job);
     void check_commands(const eventlog::Record& record);
     void check_epoch(const OrchestratorHost& server);

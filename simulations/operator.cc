@@ -124,6 +124,8 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
         } else if (statemachine::is_in_cutover(state.phase) && job.retries >= 4 * retries_max) {
             job.retries = 0;
             wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
+        } else if (state.parked->step == EffectKind::compare && job.retries >= retries_max) {
+            wish(job, statemachine::Commit{job.name, true}, "its map of changes is lost");
         } else {
             ++job.retries;
             give_disks(job, state);
@@ -231,7 +233,7 @@ void Operator::decide_hold(SimulatedJob& job, const statemachine::Job& state) {
     const Micros held = world_.scheduler.now() - job.phase_since;
     if (held < job.script.decide_after) return look_after(job, job.script.decide_after - held);
     const bool rolls_back = job.rollbacks_done < job.script.rollbacks || state.fence_breached ||
-                            state.fence_broken || job.target_lost;
+                            state.fence_broken || job.target_lost || state.copy_differs;
     if (rolls_back) {
         ++job.rollbacks_done;
         return wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});

@@ -8,6 +8,7 @@
 #include "statemachine/outstanding.h"
 
 #include <algorithm>
+#include <array>
 
 namespace drover::sim {
 namespace {
@@ -161,6 +162,9 @@ void World::build_job(std::uint32_t index) {
     };
     Dice more(options.seed ^ (0x51ULL + index));
     job.spec.outage_max_s = static_cast<std::uint32_t>(more.between(options.outage_s_min, 600));
+    constexpr std::array comparisons{Comparison::automatic, Comparison::before_release,
+                                     Comparison::during_hold, Comparison::never};
+    job.spec.comparison = comparisons.at(Dice(options.seed ^ (0x5200ULL + index)).below(4));
     job.script.mistypes = more.one_in(4);
     job.script.plan_at = own.between(0, options.wave_time / 4);
     job.script.cutover_at = own.between(options.wave_time / 4, options.wave_time);

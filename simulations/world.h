@@ -93,6 +93,7 @@ struct SimulatedJob {
     SourceHistory source_history;   ///< where targets keep journals
     Uuid journal;                   ///< of the target, when it acknowledged for the last time
     std::uint64_t acknowledged = 0;
+    bool verified_by_induction = false;  ///< that verification compared nothing
 };
 
 /// How a search over small worlds reaches into a run. Each may be empty.

@@ -174,8 +174,11 @@ class FakePeers final : public PeerNetwork {
         return Error(Errc::unavailable, "no_network", "there is none");
     }
 
-    Result<> listen(replicator::PeerGate::Find) override {
+    replicator::PeerGate::Find find;
+
+    Result<> listen(replicator::PeerGate::Find found_by) override {
         listening = true;
+        find = std::move(found_by);
         return {};
     }
 

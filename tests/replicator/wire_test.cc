@@ -55,7 +55,9 @@ std::vector<SourceMessage> source_messages() {
             HashRange{{0, 4096, 65536, 65536}},
             ShaRange{{0, 0, 1 << 20, 1 << 20}},
             Ping{},
-            ReadBackWanted{true}};
+            ReadBackWanted{true},
+            CompareRange{{0, 8U << 20, 4096, 4096}, true},
+            HoldingWanted{}};
 }
 
 std::vector<TargetMessage> target_messages() {
@@ -74,7 +76,9 @@ std::vector<TargetMessage> target_messages() {
             RangeLeaves{0, 0, {filled<Hash>(3)}},
             Working{},
             Pong{},
-            ReadBackFound{7, 4096, 8192, 512, {{0, 4096, 512}}}};
+            ReadBackFound{7, 4096, 8192, 512, {{0, 4096, 512}}},
+            RangeCompared{1, 8U << 20, {filled<Hash>(4), Hash()}, Bytes{0x80, 0x01}},
+            Holding{welcome.checkpoint, 65536}};
 }
 
 TEST_CASE("peer codec: every message comes back as it was sent") {
