@@ -24,7 +24,9 @@ struct ReplicaWorld {
     int targets_opened = 0;
     int promotions = 0;
     std::vector<replicator::BatchMark> points;  ///< that the target's journal has
-    std::vector<std::uint64_t> restored;        ///< points the target was taken back to
+    std::optional<Error> test_error;
+    bool in_test = false;
+    std::vector<std::uint64_t> restored;  ///< points the target was taken back to
     int updates = 0;
     ReplicateMode mode = ReplicateMode::transfer;
     replicator::SourceObserver* observer = nullptr;
@@ -100,6 +102,17 @@ class FakeTarget final : public replicator::TargetReplica {
 
     Result<> restore_point(std::uint64_t batch) override {
         world_.restored.push_back(batch);
+        return {};
+    }
+
+    Result<replicator::BatchMark> begin_test(std::int64_t) override {
+        if (world_.test_error) return *world_.test_error;
+        world_.in_test = true;
+        return replicator::BatchMark{7, true, 1700, {}, PointKind::filesystem};
+    }
+
+    Result<> end_test() override {
+        world_.in_test = false;
         return {};
     }
 
