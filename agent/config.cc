@@ -217,6 +217,20 @@ void read_freeze(Reader& reader, const toml::table& root, Config& config) {
         reader.number(*freeze, "limit_s", config.freeze_limit_s, freeze_limit_s_max);
 }
 
+void read_test(Reader& reader, const toml::table& root, Config& config) {
+    const toml::table* test = reader.section(root, "test");
+    if (test == nullptr) return;
+    reader.only_keys(*test, {"overlay", "directory"});
+    config.test_overlay = reader.text(*test, "overlay", config.test_overlay);
+    const auto kinds = {"auto", "reflink", "qcow2", "none"};
+    if (std::find(kinds.begin(), kinds.end(), config.test_overlay) == kinds.end())
+        reader.complain(test->get("overlay"),
+                        "test.overlay must be \"auto\", \"reflink\", \"qcow2\" or \"none\"");
+    config.test_directory = reader.text(*test, "directory");
+    if (config.test_overlay != "none" && !config.test_directory.is_absolute())
+        reader.complain(test, "test.directory must be an absolute path");
+}
+
 }  // namespace
 
 Result<Config> parse_config(std::string_view text, std::string_view origin) {
@@ -233,7 +247,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     Reader reader(origin);
     Config config;
     reader.only_keys(root, {"name", "server", "state", "roles", "listen", "tracker", "walker",
-                            "journal", "freeze", "transport", "hooks", "hook_limits"});
+                            "journal", "freeze", "test", "transport", "hooks", "hook_limits"});
     config.name = reader.text(root, "name");
     if (!valid_name(config.name))
         reader.complain(root.get("name"), "\"name\" must be 1 to 63 characters of [a-z0-9-]");
@@ -248,6 +262,7 @@ Result<Config> parse_config(std::string_view text, std::string_view origin) {
     read_walker(reader, root, config);
     read_journal(reader, root, config);
     read_freeze(reader, root, config);
+    read_test(reader, root, config);
     read_hooks(reader, root, config);
     if (reader.error()) return *reader.error();
     return config;

@@ -118,6 +118,12 @@ Result<> run_limited(const std::string& what, const std::vector<std::string>& wo
                  "make the hook quicker or raise hook_limits.timeout_s, then retry");
 }
 
+std::string joined(const std::vector<std::string>& words) {
+    std::string out;
+    for (const std::string& word : words) out += (out.empty() ? "" : " ") + word;
+    return out;
+}
+
 Error changed(const HookRun& run, const Hash& found) {
     return Error(Errc::conflict, "hook_changed",
                  "hook " + run.hook.name + " (" + hook_step_text(run.step) +
@@ -165,17 +171,17 @@ Result<> Hooks::run(const HookRun& run) const {
     TRY(const Hash found, check(run.hook.name));
     if (found != run.hook.sha256) return changed(run, found);
     const std::string& path = paths_.at(run.hook.name);
-    std::string disks;
-    for (const std::string& disk : run.disks) disks += (disks.empty() ? "" : " ") + disk;
     const std::string context =
         "job=" + run.job_name + " hook=" + run.hook.name + " step=" + hook_step_text(run.step);
     log::info("hook", "start", context);
     const std::string step = hook_step_text(run.step);
-    TRY_VOID(
-        run_limited(run.hook.name + " (" + step + ")", {path},
-                    {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + step, "DROVER_DISKS=" + disks,
-                     "DROVER_TOKEN=" + run.token.hex(), hook_search_path},
-                    std::chrono::seconds(timeout_s_)));
+    std::vector<std::string> environment = {"DROVER_JOB=" + run.job_name, "DROVER_STEP=" + step,
+                                            "DROVER_DISKS=" + joined(run.disks),
+                                            "DROVER_TOKEN=" + run.token.hex(), hook_search_path};
+    if (!run.test_disks.empty())
+        environment.push_back("DROVER_TEST_DISKS=" + joined(run.test_disks));
+    TRY_VOID(run_limited(run.hook.name + " (" + step + ")", {path}, environment,
+                         std::chrono::seconds(timeout_s_)));
     log::info("hook", "done", context);
     return {};
 }
@@ -205,6 +211,11 @@ Result<std::vector<std::string>> freeze_hooks(const std::string& directory) {
 Result<> run_freeze_hook(const std::string& path, const std::string& argument,
                          std::int64_t limit_ms) {
     return run_limited(path + " (" + argument + ")", {path, argument}, {hook_search_path},
+                       std::chrono::milliseconds(limit_ms));
+}
+
+Result<> run_program(const std::vector<std::string>& words, std::int64_t limit_ms) {
+    return run_limited(words.front(), words, {hook_search_path},
                        std::chrono::milliseconds(limit_ms));
 }
 

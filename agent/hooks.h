@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <map>
 #include <string>
+#include <vector>
 
 namespace drover::agent {
 
@@ -21,9 +22,10 @@ class Hooks {
     /// have written it. Errors: not_found ("hook_unknown", "hook_missing"), denied ("hook_unsafe").
     [[nodiscard]] Result<Hash> check(const std::string& name) const;
 
-    /// Environment: DROVER_JOB, DROVER_STEP, DROVER_DISKS, DROVER_TOKEN and PATH; stdin is
-    /// /dev/null; its output goes to the agent's standard error. Past the limit its process group
-    /// gets SIGTERM, 2 s later SIGKILL. Errors: as check(); conflict
+    /// Environment: DROVER_JOB, DROVER_STEP, DROVER_DISKS, DROVER_TOKEN, in a test
+    /// DROVER_TEST_DISKS, and PATH; stdin is /dev/null; its output goes to the agent's standard
+    /// error. Past the limit its process group gets SIGTERM, 2 s later SIGKILL. Errors: as check();
+    /// conflict
     /// ("hook_changed": its file is not the one that the plan was approved with), io
     /// ("hook_failed"), timed_out ("hook_timed_out").
     [[nodiscard]] Result<> run(const HookRun& run) const;
@@ -50,5 +52,8 @@ constexpr const char* hook_search_path =
 /// timed_out ("hook_timed_out").
 [[nodiscard]] Result<> run_freeze_hook(const std::string& path, const std::string& argument,
                                        std::int64_t limit_ms);
+
+/// Another program that the agent needs, `words`: its absolute path and arguments. As above.
+[[nodiscard]] Result<> run_program(const std::vector<std::string>& words, std::int64_t limit_ms);
 
 }  // namespace drover::agent

@@ -4,6 +4,7 @@
 #include "agent/block_nodes.h"
 #include "agent/freezer.h"
 #include "agent/mounts.h"
+#include "agent/overlay.h"
 #include "agent/udev.h"
 #include "base/file.h"
 #include "replicator/diskstats.h"
@@ -174,6 +175,18 @@ Result<Hash> HostLinux::check_hook(const std::string& name) {
 
 Result<> HostLinux::run_hook(const HookRun& run) {
     return hooks_.run(run);
+}
+
+Result<> HostLinux::can_overlay(const OverlayPlan& plan) {
+    return can_make_overlays(plan);
+}
+
+Result<std::vector<std::string>> HostLinux::make_overlays(const OverlayPlan& plan) {
+    return make_overlay_files(plan);
+}
+
+Result<> HostLinux::remove_overlays(const OverlayPlan& plan) {
+    return remove_overlay_files(plan);
 }
 
 std::shared_ptr<replicator::Freezer> HostLinux::freezer(const FreezePlan& plan) {

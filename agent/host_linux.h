@@ -1,5 +1,5 @@
 /// HostOps on Linux, in this process. The parts: block_nodes.h and mounts.h (who uses a disk),
-/// guard.h, hooks.h, blank_check.h, udev.h.
+/// guard.h, hooks.h, blank_check.h, overlay.h, udev.h.
 #pragma once
 
 #include "agent/config.h"
@@ -50,6 +50,9 @@ class HostLinux final : public HostOps {
     [[nodiscard]] Result<> show_to_udev(const std::string& path) override;
     [[nodiscard]] Result<Hash> check_hook(const std::string& name) override;
     [[nodiscard]] Result<> run_hook(const HookRun& run) override;
+    [[nodiscard]] Result<> can_overlay(const OverlayPlan& plan) override;
+    [[nodiscard]] Result<std::vector<std::string>> make_overlays(const OverlayPlan& plan) override;
+    [[nodiscard]] Result<> remove_overlays(const OverlayPlan& plan) override;
     [[nodiscard]] std::shared_ptr<replicator::Freezer> freezer(const FreezePlan& plan) override;
     [[nodiscard]] Result<std::optional<std::uint64_t>> bytes_written(
         const std::string& path) override;

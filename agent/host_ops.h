@@ -56,6 +56,15 @@ struct HookRun {
     std::string job_name;
     std::vector<std::string> disks;
     FenceToken token;
+    std::vector<std::string> test_disks = {};  ///< of a test: what the workload uses instead
+};
+
+/// Where the workload of a test writes in place of the disks.
+struct OverlayPlan {
+    std::string name;                 ///< of its files: no other job has it
+    std::vector<std::string> disks;   ///< what lies below, in the job's order
+    std::filesystem::path directory;  ///< on none of them
+    std::string kind;                 ///< "reflink" or "qcow2" (overlay.h)
 };
 
 /// What a freeze is to do, and how long it may last.
@@ -126,6 +135,17 @@ class HostOps {
     /// io
     /// ("hook_failed"), timed_out ("hook_timed_out").
     [[nodiscard]] virtual Result<> run_hook(const HookRun& run) = 0;
+
+    /// Success if overlays of this kind can be made of all the disks. Errors: unsupported
+    /// ("overlay_unsupported"), those of looking.
+    [[nodiscard]] virtual Result<> can_overlay(const OverlayPlan& plan) = 0;
+    /// Overlays of the disks as they are now, over whatever an earlier attempt left: what the
+    /// workload is given, in the job's order. Errors: unavailable ("disk_busy"), io.
+    [[nodiscard]] virtual Result<std::vector<std::string>> make_overlays(
+        const OverlayPlan& plan) = 0;
+    /// No overlay is a success. Errors: unavailable ("disk_busy", detail naming who uses one:
+    /// nothing was removed), io.
+    [[nodiscard]] virtual Result<> remove_overlays(const OverlayPlan& plan) = 0;
 
     /// See freezer.h. Does nothing yet.
     [[nodiscard]] virtual std::shared_ptr<replicator::Freezer> freezer(const FreezePlan& plan) = 0;

@@ -3,6 +3,7 @@
 #include "agent/journal_place.h"
 #include "agent/reverse_receiver.h"
 #include "replicator/held_target.h"
+#include "agent/test_run.h"
 
 #include <algorithm>
 #include <optional>
@@ -158,6 +159,28 @@ void check_target_disk(const AgentParts& parts, const std::string& path, bool ow
     auto blank = parts.host.check_blank(path);
     if (!blank) add(done, blank.error(), path);
 }
+
+/// A test needs the journal, which takes what comes meanwhile, and an overlay for every disk.
+void check_test(const AgentParts& parts, const PreflightWork& work, PreflightDone& done) {
+    const std::string directory = parts.config.test_directory.native();
+    const auto overlay = choose_overlay(parts, "preflight", work.disks);
+    if (overlay && !*overlay) return;
+    if (overlay && done.journal_mode == "journal") {
+        done.capabilities.emplace_back("test.overlay");
+        done.findings.push_back({Severity::info, "test_overlay", directory,
+                                 "tests run on " + (*overlay)->kind + " overlays in " + directory,
+                                 "nothing has to be done"});
+        return;
+    }
+    const Error why = overlay ? Error(Errc::unsupported, "test_needs_journal",
+                                      "tests need a journal on the target", "the copy",
+                                      "name journal.directory in agent.toml")
+                              : overlay.error();
+    if (why.id() == "disk_not_found") return;
+    done.findings.push_back(
+        {Severity::info, why.id(), directory, "no test is possible: " + why.detail(), why.next()});
+}
+
 }  // namespace
 
 std::vector<std::string> agent_capabilities(const Config& config) {
@@ -199,6 +222,7 @@ PreflightDone preflight_target(const AgentParts& parts, const PreflightWork& wor
         done.capabilities.emplace_back(replicator::compare_capability);
         done.capabilities.emplace_back(reverse_capability);
     }
+    check_test(parts, work, done);
     check_hooks(parts, work, Side::target, done);
     return done;
 }

@@ -38,6 +38,7 @@ TargetJob::TargetJob(const JobId& job, const AgentParts& parts, ReplicaFactory& 
       changes_(parts, job),
       activator_(parts, changes_),
       sender_(job, parts, replicas, peers, events, changes_),
+      test_(parts, job),
       directory_(parts.paths.job(job, Side::target)) {}
 
 TargetJob::Replica TargetJob::replica() const {
@@ -289,13 +290,16 @@ void TargetJob::tell_points() {
     const Replica open = replica();
     if (!open) return;
     const replicator::TargetProgress now = open->progress();
-    const bool has_news = !now.points.empty() || now.journal_lag_bytes > 0;
+    const bool has_news =
+        !now.points.empty() || now.journal_lag_bytes > 0 || now.journal_budget_bytes > 0;
     if (!has_news && !has_told_points_) return;
     has_told_points_ = has_news;
     Progress progress;
     progress.job = job_;
     progress.side = Side::target;
     progress.journal_lag_bytes = now.journal_lag_bytes;
+    progress.journal_used_bytes = now.journal_used_bytes;
+    progress.journal_budget_bytes = now.journal_budget_bytes;
     for (const replicator::BatchMark& point : now.points)
         progress.points.push_back({point.batch, point.taken_micros, point.kind});
     events_.progress(std::move(progress));
@@ -329,6 +333,8 @@ Result<ReportBody> TargetJob::run(const Effect& effect, bool) {
     if (std::holds_alternative<ActivateWork>(effect.work)) return activate(effect);
     if (std::holds_alternative<DeactivateWork>(effect.work)) return deactivate(effect);
     if (std::holds_alternative<ValidateWork>(effect.work)) return validate(effect);
+    if (const auto* work = std::get_if<StartTestWork>(&effect.work)) return start_test(*work);
+    if (const auto* work = std::get_if<RevertTestWork>(&effect.work)) return revert_test(*work);
     if (std::holds_alternative<CleanupWork>(effect.work)) return cleanup();
     if (const auto* work = std::get_if<DeleteDataWork>(&effect.work)) return delete_data(*work);
     if (const auto* work = std::get_if<ReverseDrainWork>(&effect.work))
@@ -387,7 +393,33 @@ Result<ReportBody> TargetJob::validate(const Effect& effect) {
     return ReportBody(ValidateDone{"the disks can be read; no validation hook is configured"});
 }
 
+Result<TargetJob::Replica> TargetJob::replica_opened() {
+    if (Replica open = replica()) return open;
+    return open_replica();
+}
+
+Result<ReportBody> TargetJob::start_test(const StartTestWork& work) {
+    TRY(const TargetJobFacts job, facts());
+    TRY(StartTestDone done, test_.start(work, job, [this] { return replica_opened(); }));
+    return ReportBody(std::move(done));
+}
+
+Result<ReportBody> TargetJob::revert_test(const RevertTestWork& work) {
+    TRY(const TargetJobFacts job, facts());
+    TRY_VOID(test_.revert(work.test_stop_hook, job, [this] { return replica_opened(); }));
+    return ReportBody(RevertTestDone{});
+}
+
+/// Before anything of the job is forgotten.
+Result<> TargetJob::end_test_of_job() {
+    TRY(const bool is_open, test_.is_open());
+    if (!is_open) return {};
+    TRY(const TargetJobFacts job, facts());
+    return test_.abandon(job);
+}
+
 Result<ReportBody> TargetJob::cleanup() {
+    TRY_VOID(end_test_of_job());
     TRY(const auto activation, load_activation(parts_.paths, job_));
     const bool handed_over = activation && activation->state == ActivationState::active;
     if (const Replica open = replica()) open->forget();
@@ -416,6 +448,7 @@ Result<ReportBody> TargetJob::delete_data(const DeleteDataWork& work) {
     if (activation && activation->state != ActivationState::deactivated)
         return Error(Errc::conflict, "target_active", "the target is in the hands of its users",
                      "all data on the target", "roll back first; deleting live data is refused");
+    TRY_VOID(end_test_of_job());
     for (const std::string& disk : work.disks) {
         TRY_VOID(check_not_own(parts_.host, disk));
         TRY_VOID(check_exposed(parts_.exposures, parts_.host, disk));

@@ -6,6 +6,7 @@
 #include "agent/replicas.h"
 #include "agent/reverse_sender.h"
 #include "agent/side_job.h"
+#include "agent/test_run.h"
 #include "base/threads.h"
 
 #include <memory>
@@ -54,6 +55,7 @@ class TargetJob final : public SideJob {
     [[nodiscard]] Result<> take_disks();
     [[nodiscard]] Result<> check_disk(const std::string& path, std::size_t index, bool owned);
     [[nodiscard]] Result<Replica> open_replica();
+    [[nodiscard]] Result<Replica> replica_opened();
     void set_replica(Replica replica);
     [[nodiscard]] Result<> close_replica();
     void report_trouble(const Result<>& outcome);
@@ -62,6 +64,9 @@ class TargetJob final : public SideJob {
     [[nodiscard]] Result<ReportBody> activate(const Effect& effect);
     [[nodiscard]] Result<ReportBody> deactivate(const Effect& effect);
     [[nodiscard]] Result<ReportBody> validate(const Effect& effect);
+    [[nodiscard]] Result<ReportBody> start_test(const StartTestWork& work);
+    [[nodiscard]] Result<ReportBody> revert_test(const RevertTestWork& work);
+    [[nodiscard]] Result<> end_test_of_job();
     [[nodiscard]] Result<ReportBody> cleanup();
     [[nodiscard]] Result<ReportBody> delete_data(const DeleteDataWork& work);
     [[nodiscard]] Result<> remove_journal();
@@ -74,6 +79,7 @@ class TargetJob final : public SideJob {
     ChangeMap changes_;  ///< while the disks are their users'
     Activator activator_;
     ReverseSender sender_;
+    TestRun test_;
     const std::filesystem::path directory_;
     std::optional<ReplicateRecord> record_;
     SteadyMillis reopen_at_ = 0;

@@ -128,6 +128,12 @@ void add_quarantine(Sheet& sheet, const Json& quarantine) {
     sheet.line("  next", clean(quarantine["next"]));
 }
 
+std::string test_line(const Json& test) {
+    return "on point " + clean(test["point"]) + " of " + clean(test["taken_at"]) + ", " +
+           clean(test["overlay"]) + ": " + joined(test["disks"]) +
+           (test["reverting"].truth() ? ", being reverted" : "");
+}
+
 std::string hooks_line(const Json& hooks) {
     std::string out;
     for (const auto& [step, hook] : hooks.members()) {
@@ -192,6 +198,7 @@ std::string render_job(const Json& job) {
     const std::uint64_t rate = job["limits"]["rate_bytes_per_s"].number();
     sheet.line("rate limit", rate == 0 ? "none" : size_text(rate) + "/s");
     sheet.line("progress", render_progress(job));
+    if (const Json test = job["test"]; !test.is_null()) sheet.line("test", test_line(test));
     add_fault(sheet, job["parked"]);
     add_quarantine(sheet, job["quarantine"]);
     for (const std::string& line : finding_lines(job)) sheet.line("finding", line);

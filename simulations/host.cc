@@ -84,6 +84,18 @@ class SimulatedHost final : public agent::HostOps {
     [[nodiscard]] Result<Hash> check_hook(const std::string& name) override;
     [[nodiscard]] Result<> run_hook(const HookRun& run) override;
 
+    /// No configuration here names a directory for tests.
+    [[nodiscard]] Result<> can_overlay(const agent::OverlayPlan& plan) override {
+        return Error(Errc::unsupported, "overlay_unsupported", "no " + plan.kind + " overlay");
+    }
+
+    [[nodiscard]] Result<std::vector<std::string>> make_overlays(
+        const agent::OverlayPlan&) override {
+        return std::vector<std::string>();
+    }
+
+    [[nodiscard]] Result<> remove_overlays(const agent::OverlayPlan&) override { return {}; }
+
     /// Nobody here seals points.
     [[nodiscard]] std::shared_ptr<replicator::Freezer> freezer(const agent::FreezePlan&) override {
         return nullptr;

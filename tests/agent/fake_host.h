@@ -86,6 +86,9 @@ class FakeHost final : public HostOps {
     std::map<std::string, FakeDisk> disks;
     std::map<std::string, std::vector<std::string>> guards;  ///< by GuardName::text()
     std::vector<std::string> hooks_run;
+    std::set<std::string> overlay_kinds = {"reflink", "qcow2"};  ///< that this host can make
+    std::vector<std::string> overlays;                           ///< that stand now
+    std::vector<std::string> test_disks;                         ///< that the last hook was told of
     std::vector<FreezePlan> freeze_plans;
     std::set<std::string> failing;  ///< acts that fail until removed, or hooks by name
     std::string fail_once;          ///< the act that fails the next time
@@ -217,10 +220,29 @@ class FakeHost final : public HostOps {
         if (failing.contains(run.hook.name))
             return Error(Errc::io, "hook_failed", run.hook.name + " exited with 1", "kept", "next");
         hooks_run.push_back(run.hook.name);
+        test_disks = run.test_disks;
         const bool starts =
             run.step == HookStep::post_release || run.step == HookStep::post_activate;
         for (const std::string& disk : run.disks)
             if (starts && hooks_mount) disks[disk].mounted = true;
+        return {};
+    }
+
+    Result<> can_overlay(const OverlayPlan& plan) override {
+        if (overlay_kinds.contains(plan.kind)) return {};
+        return Error(Errc::unsupported, "overlay_unsupported", "no " + plan.kind, "kept", "next");
+    }
+
+    Result<std::vector<std::string>> make_overlays(const OverlayPlan& plan) override {
+        TRY_VOID(act("make_overlays"));
+        overlays.clear();
+        for (const std::string& disk : plan.disks) overlays.push_back(disk + "." + plan.kind);
+        return overlays;
+    }
+
+    Result<> remove_overlays(const OverlayPlan&) override {
+        TRY_VOID(act("remove_overlays"));
+        overlays.clear();
         return {};
     }
 
