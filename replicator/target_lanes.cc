@@ -57,6 +57,12 @@ void TargetLanes::join() {
 void TargetLanes::run(unsigned index) {
     if (const auto done = read(index); !done) events_.failed(done.error());
     abort();
+    {
+        // Closed, not only shut down: a source that sends into a full window would learn of it no
+        // sooner than its own time-out.
+        const std::lock_guard lock(mutex_);
+        lanes_[index].link.reset();
+    }
     events_.ended();
 }
 
