@@ -25,7 +25,8 @@ SourceLanes::~SourceLanes() {
         changed_.notify_all();
     }
     for (const auto& lane : lanes_) lane->sender.link().abort();
-    for (const auto& lane : lanes_) lane->thread.join();
+    for (const auto& lane : lanes_)
+        if (lane->thread.joinable()) lane->thread.join();
 }
 
 void SourceLanes::note_read(std::int64_t ms, std::uint64_t limit_bytes_per_s) {

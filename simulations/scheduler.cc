@@ -256,6 +256,12 @@ bool Scheduler::wake(const Waiter& waiter) {
 bool Scheduler::wait(Micros deadline) {
     if (running_ == nullptr || running_->unwinding) return false;
     check_killed();
+    suspend(deadline);
+    check_killed();
+    return running_->woken;
+}
+
+void Scheduler::suspend(Micros deadline) {
     Fiber& self = *running_;
     ++self.wait;
     self.waiting = true;
@@ -264,8 +270,6 @@ bool Scheduler::wait(Micros deadline) {
     if (deadline != never) set_timer(self.shared_from_this());
     self.resumer = std::move(self.resumer).resume();
     self.waiting = false;
-    check_killed();
-    return self.woken;
 }
 
 void Scheduler::sleep(Micros time) {
@@ -282,8 +286,10 @@ void Scheduler::join(const std::shared_ptr<Fiber>& fiber) {
     // A dying process's destructors wait for threads that have to die first.
     if (running_ == nullptr || running_->unwinding) return (void)end_if_dying(fiber);
     while (!fiber->done) {
+        // Often in a destructor, which must not throw: what was killed goes on to its next step.
+        if (running_->killed) return (void)end_if_dying(fiber);
         fiber->joining.push_back(next_wait());
-        (void)wait(never);
+        suspend(never);
     }
 }
 

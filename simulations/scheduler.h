@@ -124,6 +124,7 @@ class Scheduler {
     [[nodiscard]] std::uint64_t steps() const { return steps_; }
 
   private:
+    void suspend(Micros deadline);
     /// What a timer does: calls, or ends a wait.
     struct Alarm {
         std::function<void()> call;

@@ -122,7 +122,7 @@ TEST_CASE("comparison: a target that is written all the time is compared without
     Tracked t;
     Lab lab({disk_bytes});
     lab.open_target_disk = [&](std::size_t) {
-        return std::move(*replicator::open_device(t.disk.path(), replicator::Access::read_write));
+        return replicator::open_device(t.disk.path(), replicator::Access::read_write).value();
     };
     lab.mirror();
     REQUIRE(lab.source->drain({}).has_value());
@@ -131,8 +131,7 @@ TEST_CASE("comparison: a target that is written all the time is compared without
     REQUIRE(lab.target->promote().has_value());
     REQUIRE(t.map->attach({t.disk.path()}).has_value());
     std::vector<std::unique_ptr<replicator::BlockDevice>> disks;
-    disks.push_back(
-        std::move(*replicator::open_device(t.disk.path(), replicator::Access::read_only)));
+    disks.push_back(replicator::open_device(t.disk.path(), replicator::Access::read_only).value());
     const auto server =
         std::make_shared<replicator::HeldTarget>(ticket, std::move(disks), *t.map, t.clock);
     lab.held = server;
