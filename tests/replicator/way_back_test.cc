@@ -41,9 +41,9 @@ class FirstPoint {
         REQUIRE(ok(RedoJournal::format(file, shape, BatchMark())));
         REQUIRE(reopen());
         machine.steps = 0;
-        for (const std::uint64_t block : {1, 2, 7, 20}) put(first, block, 0x11);
+        for (const std::uint64_t block : {1U, 2U, 7U, 20U}) put(first, block, 0x11);
         // Sent again, what was written before, and something new.
-        for (const std::uint64_t block : {2, 7, 9}) put(second, block, 0x22);
+        for (const std::uint64_t block : {2U, 7U, 9U}) put(second, block, 0x22);
     }
 
     [[nodiscard]] Digest key() { return journal_key(JobId(), RedoJournal::Disks{&disk}); }
@@ -133,7 +133,7 @@ TEST_CASE("way back: stopped anywhere, the first point comes back byte for byte"
     REQUIRE(steps > 20);
     for (const End end : {End::killed, End::power_cut}) {
         for (std::uint64_t at = 1; at <= steps + 1; ++at) {
-            for (const std::uint64_t ends : {0, 1, 3}) {
+            for (const std::uint64_t ends : {0U, 1U, 3U}) {
                 FirstPoint play(3);
                 stop_at(play, at, end, ends);
                 INFO("step " << at << " ends " << ends);
@@ -164,7 +164,7 @@ TEST_CASE("way back: stopped anywhere and gone on with, the disks end as they we
 TEST_CASE("way back: a batch that the journal cannot hold, or not undo, changes nothing in place") {
     // The redo ring holds the frame once and not twice; the undo ring has no room for what lies
     // there.
-    for (const std::uint64_t frames : {1, 2}) {
+    for (const std::uint64_t frames : {1U, 2U}) {
         FirstPoint play(5);
         const Bytes data(21 * block_bytes, 0x55);
         const RecordEntry range{0, static_cast<std::uint32_t>(data.size()), 0, false};
@@ -281,7 +281,7 @@ TEST_CASE("way back: abandoned after the drain, the source is as it was fenced")
 }
 
 TEST_CASE("way back: both ends killed at any frame, it is completed by itself") {
-    for (const std::uint64_t frame : {1, 5, 100, 299}) {
+    for (const std::uint64_t frame : {1U, 5U, 100U, 299U}) {
         INFO("frame " << frame);
         WayBackLab lab;
         lab.churn(300, 0x79);
