@@ -350,9 +350,18 @@ TEST_CASE("checkpoint: in journal mode it is not for versions without journals")
     CHECK(refusal(decode_checkpoint(body)) == "checkpoint_corrupt");
 }
 
+TEST_CASE("checkpoint: during a test it is not for versions without tests") {
+    Checkpoint in_test = checkpoint();
+    in_test.mode = JournalMode::journal;
+    in_test.is_in_test = true;
+    const Bytes bytes = encode_checkpoint(in_test);
+    CHECK(bytes[8] == 4);
+    CHECK(*decode_checkpoint(bytes) == in_test);
+}
+
 TEST_CASE("checkpoint: another version of the format is named, not guessed at") {
     Bytes bytes = encode_checkpoint(checkpoint());
-    for (const std::uint8_t version : Bytes{1, 4}) {
+    for (const std::uint8_t version : Bytes{1, 5}) {
         bytes[8] = version;
         Bytes body(bytes.begin(), bytes.end() - 4);
         put_u32(body, crc32c(body));
