@@ -18,7 +18,11 @@ Result<TargetMessage> PeerChannel::receive() {
         TRY(const Bytes bytes, link_.receive(ack_timeout_ms_));
         TRY(TargetMessage message, decode_target_message(bytes));
         if (std::holds_alternative<Working>(message)) {
-            if (working_) TRY_VOID(working_());
+            if (working_) TRY_VOID(working_(nullptr));
+            continue;
+        }
+        if (const auto* waiting = std::get_if<Waiting>(&message)) {
+            if (working_) TRY_VOID(working_(&waiting->reason));
             continue;
         }
         if (const auto* refused = std::get_if<PeerRefused>(&message)) return refused->error;

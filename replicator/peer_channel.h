@@ -11,8 +11,9 @@ namespace drover::replicator {
 
 class PeerChannel {
   public:
-    /// Called when the target says that it works on a long answer; an error ends the wait.
-    using Between = std::function<Result<>()>;
+    /// Called when the target says that it works on a long answer (null), or what the answer waits
+    /// for; an error ends the wait.
+    using Between = std::function<Result<>(const Error* waits_for)>;
 
     PeerChannel(wire::Link& link, std::int64_t ack_timeout_ms, Between working = {})
         : link_(link),
@@ -21,8 +22,8 @@ class PeerChannel {
 
     [[nodiscard]] Result<> send(const SourceMessage& message);
 
-    /// The next message that is an answer; Working only restarts the time-out. A refusal is
-    /// returned as its error. Errors: those of the link, invalid.
+    /// The next message that is an answer; Working and Waiting only restart the time-out. A refusal
+    /// is returned as its error. Errors: those of the link, invalid.
     [[nodiscard]] Result<TargetMessage> receive();
 
     /// receive(), and the answer must be an `Answer`.

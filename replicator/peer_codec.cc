@@ -290,6 +290,8 @@ TargetMessage read(schema::TargetMessage::Reader in, Checks& checks) {
         }
         case Which::WORKING:
             return Working{};
+        case Which::WAITING:
+            return Waiting{flat::read(in.getWaiting(), checks)};
         case Which::PONG:
             return Pong{};
         case Which::READ_BACK:
@@ -340,7 +342,8 @@ Bytes encode(const TargetMessage& message) {
                    [&](const Working&) { root.setWorking(); }, [&](const Pong&) { root.setPong(); },
                    [&](const ReadBackFound& m) { write(root.initReadBack(), m); },
                    [&](const RangeCompared& m) { write(root.initCompared(), m); },
-                   [&](const Holding& m) { write(root.initHolding(), m); }},
+                   [&](const Holding& m) { write(root.initHolding(), m); },
+                   [&](const Waiting& m) { flat::write(root.initWaiting(), m.reason); }},
         message);
     return flat::to_bytes(root);
 }

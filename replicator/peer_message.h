@@ -154,6 +154,12 @@ struct Working {
     bool operator==(const Working&) const = default;
 };
 
+struct Waiting {
+    Error reason;
+
+    bool operator==(const Waiting&) const = default;
+};
+
 struct Pong {
     bool operator==(const Pong&) const = default;
 };
@@ -185,7 +191,8 @@ struct Holding {
 };
 
 using TargetMessage = std::variant<PeerWelcome, PeerRefused, Committed, RangeHashes, RangeLeaves,
-                                   Working, Pong, ReadBackFound, RangeCompared, Holding>;
+                                   Working, Pong, ReadBackFound, RangeCompared, Holding,
+                                   Waiting>;
 
 struct BulkHello {
     Uuid session_id;

@@ -79,7 +79,7 @@ class Source final : public SourceReplica {
   private:
     void run();
     [[nodiscard]] Result<> connect_and_serve();
-    [[nodiscard]] Result<> wait_on();
+    [[nodiscard]] Result<> wait_on(const Error* waits_for);
     [[nodiscard]] Result<> compare_on(PeerChannel& control);
     [[nodiscard]] Result<> serve(PeerChannel& control, PeerLinks& links,
                                  Wishes::Attachment& attached);
@@ -122,6 +122,8 @@ void Source::run() {
         if (served || job_.wishes.stopped()) continue;
         // A newer ticket ended the connection: nothing is wrong.
         if (job_.serial != 0 && job_.wishes.is_over(job_.serial)) continue;
+        log::info("replicator", "source connection ended: " + served.error().text(),
+                  "job=" + uuid_text(job_.config.ticket.job));
         note_failure(served.error());
         const auto jitter =
             static_cast<std::int64_t>(job_.random.below(static_cast<std::uint64_t>(backoff_ms_)));
@@ -132,15 +134,14 @@ void Source::run() {
 
 /// While the target takes its time, for example because a test runs there, people see that we live,
 /// and a pause takes effect.
-Result<> Source::wait_on() {
+Result<> Source::wait_on(const Error* waits_for) {
+    if (waits_for != nullptr) note_failure(*waits_for);
     report_progress(job_);
     if (!job_.wishes.is_over(job_.serial) && !job_.wishes.is_quiet()) return {};
     return Error(Errc::cancelled, "session_ended", "the answer is not wanted any more");
 }
 
 void Source::note_failure(const Error& error) {
-    log::info("replicator", "source connection ended: " + error.text(),
-              "job=" + uuid_text(job_.config.ticket.job));
     job_.report.set_detail(error.text());
     job_.report.enter(is_passing(error) ? DataState::disconnected : DataState::stalled,
                       backlogs_of(job_));
@@ -153,7 +154,8 @@ Result<> Source::connect_and_serve() {
     TRY(PeerLinks links, job_.config.dial());
     Wishes::Attachment attached(job_.wishes, *links.control, *links.bulk);
     if (job_.wishes.stopped()) return {};
-    PeerChannel control(*links.control, job_.config.ack_timeout_ms, [this] { return wait_on(); });
+    PeerChannel control(*links.control, job_.config.ack_timeout_ms,
+                        [this](const Error* waits_for) { return wait_on(waits_for); });
     if (job_.wishes.compare_wanted()) return compare_on(control);
     return serve(control, links, attached);
 }

@@ -132,13 +132,13 @@ void Target::serve(std::unique_ptr<wire::Link> link, const Bytes& hello) {
     session->run();
 }
 
-/// A source that was told that a test has filled the journal comes back: it stays connected, and
-/// hears that we live, until there is room. False if either side is gone.
+/// A test has filled the journal: whoever comes stays connected, and hears why it waits and that we
+/// live, until there is room. False if either side is gone.
 bool Target::wait_for_room(wire::Link& link) {
-    while (state_->is_full_in_test()) {
-        if (!link.send(encode(TargetMessage(Working{})))) return false;
+    while (const auto full = state_->full_in_test()) {
+        if (!link.send(encode(TargetMessage(Waiting{*full})))) return false;
         std::unique_lock lock(mutex_);
-        room_.wait_for(lock, hold_ms, [this] { return closed_ || !state_->is_full_in_test(); });
+        room_.wait_for(lock, hold_ms, [this] { return closed_ || !state_->full_in_test(); });
         if (closed_) return false;
     }
     return true;

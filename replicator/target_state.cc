@@ -259,6 +259,11 @@ bool TargetState::is_in_test() const {
     return checkpoint_.is_in_test || (journal_ && journal_->is_frozen());
 }
 
+std::optional<Error> TargetState::full_in_test() const {
+    if (!journal_ || !journal_->is_full()) return std::nullopt;
+    return test_journal_full(journal_->used_bytes(), journal_->budget_bytes());
+}
+
 /// The journal first: alone it keeps the disks as they are.
 Result<std::optional<BatchMark>> TargetState::freeze() {
     TRY(const auto frozen, journal_->freeze());

@@ -64,7 +64,8 @@ class TargetState {
     /// An overlay stands on the disks, or may.
     [[nodiscard]] bool is_in_test() const;
 
-    [[nodiscard]] bool is_full_in_test() const { return journal_ && journal_->is_full(); }
+    /// Why nothing is taken at present: a test has filled the journal.
+    [[nodiscard]] std::optional<Error> full_in_test() const;
 
     /// What a source may be told: during a test the checkpoint stays behind.
     [[nodiscard]] Checkpoint acknowledged();

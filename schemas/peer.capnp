@@ -146,6 +146,7 @@ struct TargetMessage {
     readBack @7 :ReadBack;
     compared @8 :ComparedRange;
     holding @9 :Holding;
+    waiting @10 :Agent.Fault;        # the answer comes once this is over; not an answer itself
   }
 }
 

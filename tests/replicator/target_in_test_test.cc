@@ -169,6 +169,17 @@ TEST_CASE("test: a full journal pauses replication, says so, and it goes on afte
         REQUIRE(eventually([&] { return lab.dials() > dials; }));
         lab.check_base();
     }
+    SECTION("the source begins anew: it hears why it waits, and the test may end") {
+        lab.kill_source();
+        const std::size_t told = lab.recorder.states().size();
+        lab.tracker_resumed = true;
+        lab.start_source();
+        REQUIRE(eventually([&] {
+            return lab.recorder.states().size() > told &&
+                   lab.recorder.state() == DataState::stalled;
+        }));
+        CHECK(lab.recorder.last().detail.find("journal") != std::string::npos);
+    }
     REQUIRE(ok(lab.target->end_test()));
     lab.drain_and_compare();
     CHECK(lab.recorder.gone().empty());

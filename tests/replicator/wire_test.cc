@@ -78,7 +78,8 @@ std::vector<TargetMessage> target_messages() {
             Pong{},
             ReadBackFound{7, 4096, 8192, 512, {{0, 4096, 512}}},
             RangeCompared{1, 8U << 20, {filled<Hash>(4), Hash()}, Bytes{0x80, 0x01}},
-            Holding{welcome.checkpoint, 65536}};
+            Holding{welcome.checkpoint, 65536},
+            Waiting{Error(Errc::conflict, "test_journal_full", "detail", "kept", "next")}};
 }
 
 TEST_CASE("peer codec: every message comes back as it was sent") {
