@@ -207,7 +207,8 @@ void ReverseSender::withdrawing(const EffectId& effect) {
 // ---- the steps of a rollback that keeps ----
 
 /// Checked again afterwards: what others wrote meanwhile would not be in it.
-Result<DrainDone> ReverseSender::drain_now(const EffectId& effect, const FenceToken& token) {
+Result<ReverseSender::Drained> ReverseSender::drain_now(const EffectId& effect,
+                                                        const FenceToken& token) {
     TRY(const Activation activation, check_down());
     if (activation.token != token)
         return Error(Errc::conflict, "target_not_fenced", "the target is down under another token",
@@ -222,20 +223,20 @@ Result<DrainDone> ReverseSender::drain_now(const EffectId& effect, const FenceTo
     }
     TRY(const DrainDone done, open->drain({}));
     TRY_VOID(check_down());
-    return done;
+    return Drained{open, done};
 }
 
 Result<ReportBody> ReverseSender::drain(const EffectId& effect, const FenceToken& token) {
-    TRY(const DrainDone done, drain_now(effect, token));
+    TRY(const Drained drained, drain_now(effect, token));
     parts_.step("reverse.drained");
-    return ReportBody(ReverseDrainDone{done.batch, done.bytes});
+    return ReportBody(ReverseDrainDone{drained.done.batch, drained.done.bytes});
 }
 
 Result<ReportBody> ReverseSender::verify(const EffectId& effect, const FenceToken& token) {
-    TRY_VOID(drain_now(effect, token));
-    ReverseVerifyDone done;
-    done.disks.resize(record_->work().ticket.disks.size());
-    return ReportBody(std::move(done));
+    TRY(const Drained drained, drain_now(effect, token));
+    TRY(VerifyDone proof, drained.replica->prove());
+    TRY_VOID(check_down());
+    return ReportBody(ReverseVerifyDone{std::move(proof.disks), {}});
 }
 
 Result<> ReverseSender::remove() {

@@ -39,8 +39,9 @@ class ReverseSender final : private replicator::SourceObserver {
     /// conflict ("changes_unknown", "target_not_fenced"), invalid ("reverse_over_budget"),
     /// cancelled, others of the replica.
     [[nodiscard]] Result<ReportBody> drain(const EffectId& effect, const FenceToken& token);
-    /// By induction: a pass from an exact audit finds nothing that is not durable and read back on
-    /// the source, which held the fence point.
+    /// By induction: after a pass from an exact audit, both ends agree that nothing is left that is
+    /// not durable and read back on the source, which held the fence point. Errors: as of drain();
+    /// conflict "proof_incomplete" and the like.
     [[nodiscard]] Result<ReportBody> verify(const EffectId& effect, const FenceToken& token);
 
     /// From any thread: steps with an older cause wait no longer.
@@ -52,6 +53,11 @@ class ReverseSender final : private replicator::SourceObserver {
 
   private:
     using Replica = std::shared_ptr<replicator::SourceReplica>;
+
+    struct Drained {
+        Replica replica;
+        DrainDone done;
+    };
 
     void mirror_done(const MirrorDone&) override {}
 
@@ -67,7 +73,7 @@ class ReverseSender final : private replicator::SourceObserver {
     [[nodiscard]] Result<std::vector<replicator::SourceDisk>> open_disks(
         const Activation& activation);
     [[nodiscard]] Result<Activation> check_down() const;
-    [[nodiscard]] Result<DrainDone> drain_now(const EffectId& effect, const FenceToken& token);
+    [[nodiscard]] Result<Drained> drain_now(const EffectId& effect, const FenceToken& token);
     void drop_replica();
     void report_trouble(const Result<>& outcome);
 

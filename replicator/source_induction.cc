@@ -6,14 +6,22 @@
 namespace drover::replicator {
 namespace {
 
-constexpr const char* kept = "the source is unchanged and fenced; the target was not released";
-constexpr const char* next = "retry: the whole disks are then compared";
 constexpr int audits_max = 200;
 constexpr std::int64_t audit_pause_ms = 2;
 
-Error incomplete(std::size_t disk, const std::string& why) {
-    return Error(Errc::conflict, "proof_incomplete", "disk " + std::to_string(disk) + ": " + why,
-                 kept, next);
+/// On the way back nothing is ever compared instead.
+Error no_proof(const SourceJob& job, const char* id, const std::string& why) {
+    if (job.config.fence_point)
+        return Error(Errc::conflict, id, why,
+                     "all data here, and what the other side held when it was fenced",
+                     "retry; or abandon the way back with the loss acknowledged");
+    return Error(Errc::conflict, id, why,
+                 "the source is unchanged and fenced; the target was not released",
+                 "retry: the whole disks are then compared");
+}
+
+Error incomplete(const SourceJob& job, std::size_t disk, const std::string& why) {
+    return no_proof(job, "proof_incomplete", "disk " + std::to_string(disk) + ": " + why);
 }
 
 Result<> audit_is_exact(SourceJob& job, std::size_t disk) {
@@ -23,24 +31,25 @@ Result<> audit_is_exact(SourceJob& job, std::size_t disk) {
         if (audit.verdict == Audit::Verdict::exact) return {};
         if (audit.verdict == Audit::Verdict::lost) job.lost_disks |= std::uint32_t{1} << disk;
         if (audit.verdict != Audit::Verdict::busy)
-            return incomplete(disk, "events of the change tracker were lost: " + audit.detail);
+            return incomplete(job, disk, "events of the change tracker were lost: " + audit.detail);
         sleep_ms(audit_pause_ms);
     }
-    return incomplete(disk, "it is being written");
+    return incomplete(job, disk, "it is being written");
 }
 
 Result<> disk_is_clean(SourceJob& job, std::size_t disk) {
     if (job.state.phase(disk) != CopyPhase::tracked)
-        return incomplete(disk, "what the target holds of it is not known");
+        return incomplete(job, disk, "what the target holds of it is not known");
     TRY_VOID(audit_is_exact(job, disk));
     const bool lost = (job.lost_disks >> disk & 1) != 0;
-    if (lost) return incomplete(disk, "events of the change tracker were lost");
-    if (job.tracker(disk).dirty().count() > 0) return incomplete(disk, "changes were not sent");
+    if (lost) return incomplete(job, disk, "events of the change tracker were lost");
+    if (job.tracker(disk).dirty().count() > 0)
+        return incomplete(job, disk, "changes were not sent");
     for (std::size_t half = 0; half < 2; ++half) {
         if (job.state.pending(disk, half).count() > 0)
-            return incomplete(disk, "changes are not known to be durable on the target");
+            return incomplete(job, disk, "changes are not known to be durable on the target");
         if (job.state.unread(disk, half).count() > 0)
-            return incomplete(disk, "changes are not known to have been read back");
+            return incomplete(job, disk, "changes are not known to have been read back");
     }
     return {};
 }
@@ -56,23 +65,19 @@ Result<> target_holds_it(SourceJob& job, const Holding& target) {
                          held.generation == job.state.generation() &&
                          held.batch == job.state.acked_batch();
     if (!is_ours)
-        return Error(Errc::conflict, "proof_other_copy",
-                     "the target holds batch " + std::to_string(held.batch) +
-                         " of another state than batch " + std::to_string(job.state.acked_batch()) +
-                         " of this copy",
-                     kept, next);
+        return no_proof(job, "proof_other_copy",
+                        "the target holds batch " + std::to_string(held.batch) +
+                            " of another state than batch " +
+                            std::to_string(job.state.acked_batch()) + " of this copy");
     if (target.journal_lag_bytes > 0)
-        return Error(Errc::conflict, "proof_unapplied",
-                     std::to_string(target.journal_lag_bytes) +
-                         " bytes are in the target's journal and not on its disks",
-                     kept, next);
+        return no_proof(job, "proof_unapplied",
+                        std::to_string(target.journal_lag_bytes) +
+                            " bytes are in the target's journal and not on its disks");
     return {};
 }
 
 Result<> target_read_it_back(SourceJob& job, PeerChannel& control) {
-    const auto unread = [](const std::string& why) {
-        return Error(Errc::conflict, "proof_unread", why, kept, next);
-    };
+    const auto unread = [&](const std::string& why) { return no_proof(job, "proof_unread", why); };
     if (!job.reads_back) return unread("the target's agent does not read back what it writes");
     TRY_VOID(control.send(ReadBackWanted{true}));
     TRY(const ReadBackFound found, control.expect<ReadBackFound>());

@@ -15,6 +15,7 @@ struct ReplicaWorld {
     std::optional<Error> settle_error;
     std::optional<Error> mark_error;
     std::optional<Error> drain_error;
+    std::optional<Error> prove_error;
     std::optional<Error> promote_error;
     std::optional<Error> open_error;
     std::uint64_t mark_step = 0;  ///< writes that complete between any two looks
@@ -74,7 +75,8 @@ class FakeSource final : public replicator::SourceReplica {
 
     Result<VerifyDone> prove() override {
         ++world_.proved;
-        return VerifyDone{};
+        if (world_.prove_error) return *world_.prove_error;
+        return VerifyDone{std::vector<DiskProof>(1), {}};
     }
 
     Result<std::optional<CompareDone>> compare(std::int64_t) override {

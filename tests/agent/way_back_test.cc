@@ -360,8 +360,18 @@ TEST_CASE("way back: a target that is down sends what its map says, also after i
     w.settle();
     CHECK(w.last<ReverseVerifyDone>().disks.size() == 1);
     CHECK(w.last<ReverseVerifyDone>().mismatches.empty());
+    CHECK(w.replica_world.proved == 1);
     CHECK(w.host.guarded(w.job, Side::target));
     CHECK(w.host.tracking.size() == 1);
+}
+
+TEST_CASE("way back: what the source did not read back is not proved") {
+    Down w;
+    w.want(w.reverse(70));
+    w.replica_world.prove_error = Error(Errc::conflict, "proof_unread", "4096 bytes");
+    w.want(w.reverse_verify(71));
+    w.settle();
+    CHECK(w.last_error() == "proof_unread");
 }
 
 TEST_CASE("way back: without the exact map nothing is sent, and the reason is said") {

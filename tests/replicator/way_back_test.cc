@@ -238,6 +238,13 @@ TEST_CASE("way back: what was written comes back, and nothing else is sent") {
     CHECK(done->batch == 1);
     CHECK(done->bytes_unverified == 0);
     CHECK(lab.on_source() == lab.on_target());
+    const auto proof = lab.source->prove();
+    REQUIRE(ok(proof));
+    CHECK(proof->disks.size() == 1);
+    lab.churn(1, 0x7a);
+    REQUIRE_FALSE(lab.source->prove().has_value());
+    REQUIRE(ok(lab.source->drain({})));
+    REQUIRE(ok(lab.source->prove()));
     CHECK(lab.recorder.last().bytes_on_wire < 300 * block_bytes * 11 / 10 + 65536);
     // Kept for good: there is no journal any more, and no way back.
     REQUIRE(ok(lab.target->promote()));
