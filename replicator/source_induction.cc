@@ -10,7 +10,7 @@ constexpr int audits_max = 200;
 constexpr std::int64_t audit_pause_ms = 2;
 
 /// On the way back nothing is ever compared instead.
-Error no_proof(const SourceJob& job, const char* id, const std::string& why) {
+Error unproved(const char* id, const SourceJob& job, const std::string& why) {
     if (job.config.fence_point)
         return Error(Errc::conflict, id, why,
                      "all data here, and what the other side held when it was fenced",
@@ -21,7 +21,7 @@ Error no_proof(const SourceJob& job, const char* id, const std::string& why) {
 }
 
 Error incomplete(const SourceJob& job, std::size_t disk, const std::string& why) {
-    return no_proof(job, "proof_incomplete", "disk " + std::to_string(disk) + ": " + why);
+    return unproved("proof_incomplete", job, "disk " + std::to_string(disk) + ": " + why);
 }
 
 Result<> audit_is_exact(SourceJob& job, std::size_t disk) {
@@ -65,19 +65,19 @@ Result<> target_holds_it(SourceJob& job, const Holding& target) {
                          held.generation == job.state.generation() &&
                          held.batch == job.state.acked_batch();
     if (!is_ours)
-        return no_proof(job, "proof_other_copy",
+        return unproved("proof_other_copy", job,
                         "the target holds batch " + std::to_string(held.batch) +
                             " of another state than batch " +
                             std::to_string(job.state.acked_batch()) + " of this copy");
     if (target.journal_lag_bytes > 0)
-        return no_proof(job, "proof_unapplied",
+        return unproved("proof_unapplied", job,
                         std::to_string(target.journal_lag_bytes) +
                             " bytes are in the target's journal and not on its disks");
     return {};
 }
 
 Result<> target_read_it_back(SourceJob& job, PeerChannel& control) {
-    const auto unread = [&](const std::string& why) { return no_proof(job, "proof_unread", why); };
+    const auto unread = [&](const std::string& why) { return unproved("proof_unread", job, why); };
     if (!job.reads_back) return unread("the target's agent does not read back what it writes");
     TRY_VOID(control.send(ReadBackWanted{true}));
     TRY(const ReadBackFound found, control.expect<ReadBackFound>());
