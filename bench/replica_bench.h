@@ -18,7 +18,7 @@ struct ReplicaScale {
     std::uint64_t sparse_mib = 4096;
     std::uint64_t sparse_data_mib = 512;
     std::uint64_t delta_mib = 2048;
-    std::vector<std::uint64_t> memory_gib = {4, 16, 32};
+    std::vector<std::uint64_t> memory_gib = {8, 32, 128};
     double live_seconds = 20;
     std::vector<std::uint64_t> live_mib_per_s = {5, 20, 50};
 };

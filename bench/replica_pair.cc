@@ -248,8 +248,8 @@ void Pair::mirror_done(const MirrorDone&) {
     changed_.notify_all();
 }
 
-void Pair::generation_gone(const GenerationGone&) {
-    std::fprintf(stderr, "bench: the tracker lost events beyond repair; the disk is compared\n");
+void Pair::generation_gone(const GenerationGone& gone) {
+    std::fprintf(stderr, "bench: the disk is compared: %s\n", gone.cause.c_str());
 }
 
 void Pair::progress(const Progress& progress) {
