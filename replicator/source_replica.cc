@@ -1,6 +1,7 @@
 #include "replicator/source_replica.h"
 
 #include "base/log.h"
+#include "base/priority.h"
 #include "base/threads.h"
 #include "replicator/batch_stream.h"
 #include "replicator/peer_channel.h"
@@ -214,6 +215,8 @@ Result<> Source::serve(PeerChannel& control, PeerLinks& links, Wishes::Attachmen
 
 Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     const bool drains = job_.wishes.drain_wanted();
+    // The workload comes first, until it is the one that waits.
+    give_way(!drains);
     // Before a comparison too, which a resized disk has to begin anew.
     TRY_VOID(check_sizes(job_));
     enter_by_phases();
