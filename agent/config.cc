@@ -222,10 +222,11 @@ void read_test(Reader& reader, const toml::table& root, Config& config) {
     if (test == nullptr) return;
     reader.only_keys(*test, {"overlay", "directory"});
     config.test_overlay = reader.text(*test, "overlay", config.test_overlay);
-    const auto kinds = {"auto", "reflink", "qcow2", "none"};
+    const auto kinds = {"auto", "reflink", "dm-snapshot", "qcow2", "none"};
     if (std::find(kinds.begin(), kinds.end(), config.test_overlay) == kinds.end())
         reader.complain(test->get("overlay"),
-                        "test.overlay must be \"auto\", \"reflink\", \"qcow2\" or \"none\"");
+                        "test.overlay must be \"auto\", \"reflink\", \"dm-snapshot\", \"qcow2\" "
+                        "or \"none\"");
     config.test_directory = reader.text(*test, "directory");
     if (config.test_overlay != "none" && !config.test_directory.is_absolute())
         reader.complain(test, "test.directory must be an absolute path");

@@ -43,7 +43,7 @@ struct Config {
     std::uint32_t journal_mib = 384;          ///< of each job
     std::string freeze_hooks;                 ///< a directory of fsfreeze hooks; empty: none
     std::uint32_t freeze_limit_s = 5;         ///< then frozen filesystems thaw, whatever happens
-    std::string test_overlay = "auto";        ///< or "reflink", "qcow2", "none"
+    std::string test_overlay = "auto";        ///< or "reflink", "dm-snapshot", "qcow2", "none"
     std::filesystem::path test_directory;     ///< of tests' overlays; empty: no tests
     std::map<std::string, std::string> hooks;  ///< name to absolute path
     std::uint32_t hook_timeout_s = 60;

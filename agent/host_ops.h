@@ -64,7 +64,7 @@ struct OverlayPlan {
     std::string name;                 ///< of its files: no other job has it
     std::vector<std::string> disks;   ///< what lies below, in the job's order
     std::filesystem::path directory;  ///< on none of them
-    std::string kind;                 ///< "reflink" or "qcow2" (overlay.h)
+    std::string kind;                 ///< as of overlay.h: "reflink", "dm-snapshot", "qcow2"
 };
 
 /// What a freeze is to do, and how long it may last.

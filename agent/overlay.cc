@@ -3,6 +3,7 @@
 #include "agent/block_nodes.h"
 #include "agent/hooks.h"
 #include "agent/mounts.h"
+#include "agent/snapshot.h"
 #include "base/file.h"
 
 #include <algorithm>
@@ -27,6 +28,7 @@ namespace fs = std::filesystem;
 /// Enough to learn whether the filesystem can share blocks; whole blocks of any filesystem.
 constexpr std::uint64_t probe_bytes = 64U << 10;
 constexpr int attach_attempts_max = 8;
+constexpr std::uint32_t kernel_sector_bytes = 512;  ///< of sysfs and of the device mapper
 constexpr std::int64_t qemu_limit_ms = 60'000;
 
 Error cannot(const OverlayPlan& plan, const std::string& why) {
@@ -147,6 +149,27 @@ Result<> detach(const std::string& path) {
     return {};
 }
 
+// ---- snapshots of the device mapper ----
+
+std::string snapshot_of(const OverlayPlan& plan, std::size_t disk) {
+    return "drover-test-" + plan.name + "-" + std::to_string(disk);
+}
+
+/// What is written goes to a sparse file, behind a loop device.
+Result<std::string> make_overlay_snapshot(const OverlayPlan& plan, std::size_t index,
+                                          const DiskNodes& disk) {
+    const fs::path file = file_of(plan, index);
+    const std::string sectors = sysfs_text(disk.nodes.front().device, "size");
+    const std::uint64_t count = std::strtoull(sectors.c_str(), nullptr, 10);
+    {
+        TRY(const Fd writes, open_new(file));
+        if (::ftruncate(writes.get(), static_cast<off_t>(count * kernel_sector_bytes)) != 0)
+            return errno_error(errno, "size", file.native());
+    }
+    TRY(const std::string loop, attach(file, kernel_sector_bytes));
+    return make_snapshot(snapshot_of(plan, index), disk.path, count, loop);
+}
+
 // ---- qcow2 ----
 
 Result<std::string> qemu_img() {
@@ -178,20 +201,36 @@ Result<> can_make_overlays(const OverlayPlan& plan) {
             return cannot(
                 plan, plan.directory.native() + " lies on " + path + ", which the job overwrites");
         if (plan.kind == "reflink") TRY_VOID(can_clone(plan, disk));
+        if (plan.kind == "dm-snapshot" && !disk.is_block)
+            return cannot(plan, path + " is a file and no block device");
     }
     if (plan.kind == "reflink") return {};
+    if (plan.kind == "dm-snapshot") {
+        const auto known = can_snapshot();
+        return known ? Result<>() : cannot(plan, known.error().detail());
+    }
     if (plan.kind != "qcow2") return cannot(plan, "this version does not make it");
     const auto program = qemu_img();
     return program ? Result<>() : cannot(plan, program.error().detail());
 }
+
+namespace {
+
+Result<std::string> make_overlay(const OverlayPlan& plan, std::size_t index,
+                                 const DiskNodes& disk) {
+    if (plan.kind == "reflink") return make_clone(plan, index, disk);
+    if (plan.kind == "dm-snapshot") return make_overlay_snapshot(plan, index, disk);
+    return make_qcow2(plan, index, disk);
+}
+
+}  // namespace
 
 Result<std::vector<std::string>> make_overlay_files(const OverlayPlan& plan) {
     TRY_VOID(remove_overlay_files(plan));
     std::vector<std::string> out;
     for (std::size_t i = 0; i < plan.disks.size(); ++i) {
         TRY(const DiskNodes disk, find_nodes(plan.disks[i]));
-        const bool clones = plan.kind == "reflink";
-        auto made = clones ? make_clone(plan, i, disk) : make_qcow2(plan, i, disk);
+        auto made = make_overlay(plan, i, disk);
         if (!made) return made.error();
         out.push_back(std::move(*made));
     }
@@ -200,13 +239,18 @@ Result<std::vector<std::string>> make_overlay_files(const OverlayPlan& plan) {
 
 Result<> remove_overlay_files(const OverlayPlan& plan) {
     // All are looked at before one is taken away.
+    const bool snapshots = plan.kind == "dm-snapshot";
     for (std::size_t i = 0; i < plan.disks.size(); ++i) {
+        // Its loop device has one user, the snapshot.
+        if (snapshots) TRY_VOID(check_snapshot_idle(snapshot_of(plan, i)));
+        if (snapshots) continue;
         const std::vector<std::string> loops = loops_over(file_of(plan, i));
         for (const std::string& loop : loops) TRY_VOID(check_idle(loop));
         if (loops.empty() && fs::exists(file_of(plan, i)))
             TRY_VOID(check_idle(file_of(plan, i).native()));
     }
     for (std::size_t i = 0; i < plan.disks.size(); ++i) {
+        if (snapshots) TRY_VOID(remove_snapshot(snapshot_of(plan, i)));
         for (const std::string& loop : loops_over(file_of(plan, i))) TRY_VOID(detach(loop));
         TRY_VOID(remove_file_durably(file_of(plan, i)));
     }

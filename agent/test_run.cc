@@ -38,16 +38,17 @@ Result<std::optional<OverlayPlan>> choose_overlay(const AgentParts& parts, const
         TRY_VOID(parts.host.can_overlay(plan));
         return std::optional(std::move(plan));
     }
-    // A clone is a disk of the same kind, so that any workload can use it.
-    plan.kind = "reflink";
-    const auto clones = parts.host.can_overlay(plan);
-    if (clones) return std::optional(std::move(plan));
-    plan.kind = "qcow2";
-    const auto layers = parts.host.can_overlay(plan);
-    if (layers) return std::optional(std::move(plan));
-    return Error(Errc::unsupported, "overlay_unsupported",
-                 clones.error().detail() + "; " + layers.error().detail(), layers.error().kept(),
-                 layers.error().next());
+    // First those that are disks of the same kind, so that any workload can use them.
+    std::string why_not;
+    for (const char* kind : {"reflink", "dm-snapshot", "qcow2"}) {
+        plan.kind = kind;
+        const auto can = parts.host.can_overlay(plan);
+        if (can) return std::optional(std::move(plan));
+        why_not += (why_not.empty() ? "" : "; ") + can.error().detail();
+    }
+    return Error(Errc::unsupported, "overlay_unsupported", why_not,
+                 "the target's disks; nothing was changed",
+                 "choose test.directory and test.overlay so that one kind is possible");
 }
 
 TestRun::TestRun(const AgentParts& parts, const JobId& job)

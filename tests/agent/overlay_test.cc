@@ -99,6 +99,55 @@ TEST_CASE("overlay: a qcow2 file takes all writes") {
     CHECK(with.is_clean());
 }
 
+TEST_CASE("overlay: a snapshot of the device mapper takes all writes") {
+    if (const std::string why = testing::why_no_loop_devices(); !why.empty()) {
+        WARN("skipped: " << why);
+        return;
+    }
+    const testing::LoopDisk disk(16U << 20);
+    disk.make_ext4();
+    const testing::TempDir tests;
+    const OverlayPlan plan{"some-job", {disk.path()}, tests.path(), "dm-snapshot"};
+    if (const auto can = can_make_overlays(plan); !can) {
+        CHECK(can.error().id() == "overlay_unsupported");
+        WARN("skipped: " << can.error().text());
+        return;
+    }
+    const auto sum = [](const std::string& path) {
+        return shell_output("dd status=none bs=1M iflag=direct if=" + path + " | sha256sum");
+    };
+    const std::string before = sum(disk.path());
+    auto made = make_overlay_files(plan);
+    REQUIRE(made.has_value());
+    std::string device = made->front();
+    CHECK(device.starts_with("/dev/dm-"));
+    CHECK(sum(device) == before);
+    CHECK(shell("dd status=none if=/dev/urandom bs=64k count=4 seek=8 oflag=direct of=" + device) ==
+          0);
+    CHECK(sum(device) != before);
+    CHECK(sum(disk.path()) == before);
+    // Over what an earlier attempt left.
+    made = make_overlay_files(plan);
+    REQUIRE(made.has_value());
+    device = made->front();
+    CHECK(sum(device) == before);
+    const std::string at = (tests.path() / "workload").native();
+    REQUIRE(shell("mkdir " + at + " && mount " + device + " " + at + " && touch " + at + "/new") ==
+            0);
+    const auto removed = remove_overlay_files(plan);
+    REQUIRE_FALSE(removed.has_value());
+    CHECK(removed.error().id() == "disk_busy");
+    REQUIRE(shell("umount " + at + " && rmdir " + at) == 0);
+    CHECK(sum(disk.path()) == before);
+    // As after a kill between the two halves of making one: the file's loop device is left over.
+    REQUIRE(shell("dmsetup remove --noudevrules drover-test-some-job-0") == 0);
+    REQUIRE(remove_overlay_files(plan).has_value());
+    REQUIRE(remove_overlay_files(plan).has_value());
+    CHECK(std::filesystem::is_empty(tests.path()));
+    CHECK(shell("losetup -a | grep -q " + tests.path().native()) != 0);
+    CHECK(sum(disk.path()) == before);
+}
+
 TEST_CASE("overlay: one that is mounted stays, and the mount is named") {
     const Sharing with;
     if (!with.is_there) return;

@@ -79,6 +79,7 @@ make_tools() {  # make_tools IMAGE: drover and the workload, for the guest to mo
   local from=$run/tools
   mkdir -p "$from"
   cp "$bin/drover-agent" "$bin/live-writer" packaging/drover-agent.service "$from"
+  strip -o "$from/overlay-test" "$bin/../tests/agent/agent_test_run_test"
   cat >"$from/agent.toml" <<T
 name = "source-host"
 server = "$other_host:$agents_port"
