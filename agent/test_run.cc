@@ -3,6 +3,7 @@
 #include "agent/json_file.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mutation.h"
 
 #include <algorithm>
 #include <array>
@@ -187,7 +188,7 @@ Result<> TestRun::undo(Record& record, const TargetJobFacts& job) {
         TRY_VOID(parts_.host.run_hook({record.stop_hook, HookStep::test_stop, job.job_name,
                                        job.disks, FenceToken(), record.done.disks}));
     parts_.step("test.stopped");
-    TRY_VOID(parts_.host.remove_overlays(record.overlay));
+    if (!DROVER_MUTANT("overlay_left")) TRY_VOID(parts_.host.remove_overlays(record.overlay));
     parts_.step("test.removed");
     return {};
 }

@@ -331,7 +331,8 @@ Result<> RedoJournal::drop_now() {
 // ---- applying ----
 
 Result<bool> RedoJournal::apply_oldest() {
-    if (is_frozen() || !has_committed()) return false;
+    const bool stands_still = is_frozen() && !DROVER_MUTANT("frozen_applies");
+    if (stands_still || !has_committed()) return false;
     const Batch& batch = batches_.front();
     TRY(auto undo, make_undo(batch));
     for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));

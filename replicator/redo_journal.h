@@ -97,6 +97,9 @@ class RedoJournal {
 
     [[nodiscard]] bool is_frozen() const { return header_.is_frozen; }
 
+    /// Nothing failed yet.
+    [[nodiscard]] bool is_usable() const { return !failed_; }
+
     /// Nothing is applied from here on, durably. The disks are at a point.
     [[nodiscard]] Result<> freeze();
     /// What was committed meanwhile is applied by the next apply_next().

@@ -302,7 +302,7 @@ Result<> TargetJournal::give_up_points() {
 
 bool TargetJournal::is_open() {
     const std::lock_guard lock(mutex_);
-    return journal_ != nullptr;
+    return journal_ != nullptr && journal_->is_usable();
 }
 
 void TargetJournal::note_state() {

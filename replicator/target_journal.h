@@ -82,6 +82,7 @@ class TargetJournal {
     [[nodiscard]] Result<> restore(std::uint64_t batch);
     [[nodiscard]] Result<> give_up_points();
 
+    /// False also after a failure: begin() opens it anew.
     [[nodiscard]] bool is_open();
 
     /// As of the last step that was completed: these never wait for one that is under way.

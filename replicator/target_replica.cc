@@ -53,6 +53,7 @@ class Target final : public TargetReplica {
         std::unique_ptr<wire::Link>& link, const Bytes& hello);
     [[nodiscard]] Result<Checkpoint> admit_now(const PeerHello& hello);
     [[nodiscard]] Result<> settle_for_good();
+    [[nodiscard]] Result<> open_journal();
     void end_session();
     void close();
     void join_finished();
@@ -275,6 +276,14 @@ Result<> Target::restore_point(std::uint64_t batch) {
     return state_->restore_point(batch);
 }
 
+/// Of one that failed the frames of open batches are gone: what a session still brings of them is
+/// not taken.
+Result<> Target::open_journal() {
+    if (state_->has_open_journal()) return {};
+    end_session();
+    return state_->settle();
+}
+
 Result<BatchMark> Target::begin_test(std::int64_t wait_ms) {
     if (!state_->has_journal())
         return Error(Errc::unsupported, "test_needs_journal",
@@ -285,7 +294,7 @@ Result<BatchMark> Target::begin_test(std::int64_t wait_ms) {
         {
             // Alone: what an earlier process left is opened once.
             const std::lock_guard admission(admission_mutex_);
-            if (!state_->has_open_journal()) TRY_VOID(state_->settle());
+            TRY_VOID(open_journal());
         }
         TRY(const auto frozen, state_->freeze());
         if (frozen) return *frozen;
@@ -302,7 +311,7 @@ Result<BatchMark> Target::begin_test(std::int64_t wait_ms) {
 Result<> Target::end_test() {
     {
         const std::lock_guard admission(admission_mutex_);
-        const Result<> opened = state_->has_open_journal() ? Result<>() : state_->settle();
+        const Result<> opened = open_journal();
         // Without a journal there is nothing to thaw; all is compared.
         if (!opened && opened.error().id() != "test_journal_lost") return opened;
     }

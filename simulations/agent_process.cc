@@ -167,7 +167,10 @@ agent::Config config_of(const AgentOptions& options, const Machine& machine) {
     config.state = machine.state_root();
     config.is_source = options.is_source;
     config.is_target = options.is_target;
-    if (options.journal_bytes != 0) config.journal_directory = machine.journal_root();
+    if (options.journal_bytes != 0) {
+        config.journal_directory = machine.journal_root();
+        config.test_directory = machine.test_root();
+    }
     config.listen = agent::ListenConfig{machine.name, machine.name, 6325, 6326};
     return config;
 }

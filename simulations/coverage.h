@@ -35,8 +35,8 @@ struct Coverage {
 void write(std::ostream& out, const Coverage& coverage);
 [[nodiscard]] Coverage read_coverage(std::istream& in);
 
-/// Rows that this release refuses by capability: test cutover, and rollback in mode keep. They are
-/// those that enter or leave the phases of either.
+/// Rows that simulated hosts refuse by capability: rollback in mode keep. They are those that enter
+/// or leave its phases.
 [[nodiscard]] bool is_refused(const statemachine::TransitionRow& row);
 
 struct Gaps {

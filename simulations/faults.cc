@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 namespace drover::sim {
 namespace {
@@ -57,14 +58,18 @@ constexpr std::array<std::string_view, fault_kind_count> names = {
     "journal_full_target",
     "journal_error_target",
     "die_in_journal_target",
+    "die_in_test_target",
+    "test_hook_fails",
 };
 
 using statemachine::Phase;
 
-constexpr std::array<Phase, 11> phases = {Phase::planned,      Phase::mirroring,  Phase::syncing,
-                                          Phase::fencing,      Phase::draining,   Phase::verifying,
-                                          Phase::activating,   Phase::validating, Phase::holding,
-                                          Phase::rolling_back, Phase::rolled_back};
+constexpr std::array<Phase, 11> common_phases = {
+    Phase::planned,  Phase::mirroring,    Phase::syncing,    Phase::fencing,
+    Phase::draining, Phase::verifying,    Phase::activating, Phase::validating,
+    Phase::holding,  Phase::rolling_back, Phase::rolled_back};
+
+constexpr std::array<Phase, 1> test_phases = {Phase::testing};
 
 /// Those that stop everything are rarer than those that hit one job.
 bool hits_all(FaultKind kind) {
@@ -92,13 +97,19 @@ std::string_view name_of(FaultKind kind) {
 
 namespace {
 
-Fault draw_fault(const Options& options, Dice& dice, std::size_t first_kind, std::size_t kinds) {
+/// Kinds from `first` to `end`, the latter not included.
+struct Kinds {
+    std::size_t first = 0;
+    std::size_t end = 0;
+};
+
+Fault draw_fault(const Options& options, Dice& dice, Kinds kinds, std::span<const Phase> phases) {
     Fault fault;
-    fault.kind = static_cast<FaultKind>(first_kind + dice.below(kinds));
+    fault.kind = static_cast<FaultKind>(kinds.first + dice.below(kinds.end - kinds.first));
     if (dice.one_in(2)) {
         fault.at = dice.between(5 * second, options.wave_time);
     } else {
-        fault.phase = phases.at(dice.below(phases.size()));
+        fault.phase = phases[dice.below(phases.size())];
         fault.at = dice.one_in(2) ? dice.between(0, 20'000) : dice.between(0, 3 * second);
     }
     // Many faults heal within a retry, some only after every timeout has passed.
@@ -114,9 +125,24 @@ void draw_journal_faults(const Options& options, std::vector<Fault>& faults) {
     if (options.journal_blocks == 0) return;
     Dice dice(options.seed ^ 0xfa018ULL);
     for (std::uint32_t i = 0; i < (options.fault_count + 3) / 4; ++i) {
-        faults.push_back(draw_fault(options, dice, common_fault_kind_count,
-                                    fault_kind_count - common_fault_kind_count));
+        faults.push_back(draw_fault(
+            options, dice, {common_fault_kind_count, journal_fault_kind_end}, common_phases));
         faults.back().index = options.fault_count + i;
+    }
+}
+
+/// One in two, on top as well, and all of them in these phases: half are of their own kinds.
+void draw_faults_in(std::span<const Phase> phases, Kinds kinds, const Options& options,
+                    std::uint32_t first_index, std::vector<Fault>& faults) {
+    Dice dice(options.seed ^ (0xfa019ULL + first_index));
+    for (std::uint32_t i = 0; i < (options.fault_count + 1) / 2; ++i) {
+        const bool is_common = dice.one_in(2);
+        Fault fault = draw_fault(options, dice,
+                                 is_common ? Kinds{0, common_fault_kind_count} : kinds, phases);
+        fault.phase = phases[dice.below(phases.size())];
+        fault.at = dice.one_in(2) ? dice.between(0, 5'000) : dice.between(0, 90 * second);
+        fault.index = first_index + i;
+        if (!hits_all(fault.kind)) faults.push_back(fault);
     }
 }
 
@@ -128,7 +154,7 @@ std::vector<Fault> draw_faults(const Options& options) {
     std::uint32_t for_all = 0;
     const std::uint32_t for_all_max = options.jobs > 100 ? 4 : 12;
     for (std::uint32_t index = 0; index < options.fault_count; ++index) {
-        Fault fault = draw_fault(options, dice, 0, common_fault_kind_count);
+        Fault fault = draw_fault(options, dice, {0, common_fault_kind_count}, common_phases);
         fault.index = index;
         if (hits_all(fault.kind) && ++for_all > for_all_max) continue;
         // Meanwhile two thousand agents dial in vain: long outages are for small waves.
@@ -137,6 +163,9 @@ std::vector<Fault> draw_faults(const Options& options) {
         faults.push_back(fault);
     }
     draw_journal_faults(options, faults);
+    if (options.journal_blocks != 0)
+        draw_faults_in(test_phases, {journal_fault_kind_end, fault_kind_count}, options,
+                       2 * options.fault_count, faults);
     std::stable_sort(faults.begin(), faults.end(),
                      [](const Fault& a, const Fault& b) { return a.at < b.at; });
     if (options.no_faults_at_all) faults.clear();

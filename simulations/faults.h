@@ -60,15 +60,18 @@ enum class FaultKind : std::uint8_t {
     duplicate_parcels,
     flip_write_target,  ///< a block of the target's disk is not what was written to it
     // Only where targets keep journals:
-    journal_full_target,   ///< ENOSPC where a journal is made
-    journal_error_target,  ///< EIO of the journal's file
-    die_in_journal_target  ///< killed or without power at its n-th step there
+    journal_full_target,    ///< ENOSPC where a journal is made
+    journal_error_target,   ///< EIO of the journal's file
+    die_in_journal_target,  ///< killed or without power at its n-th step there
+    die_in_test_target,     ///< likewise, of a test
+    test_hook_fails         ///< or hangs, or says that it did what it did not
 };
 
 constexpr std::size_t common_fault_kind_count =
     static_cast<std::size_t>(FaultKind::flip_write_target) + 1;
-constexpr std::size_t fault_kind_count =
+constexpr std::size_t journal_fault_kind_end =
     static_cast<std::size_t>(FaultKind::die_in_journal_target) + 1;
+constexpr std::size_t fault_kind_count = static_cast<std::size_t>(FaultKind::test_hook_fails) + 1;
 
 [[nodiscard]] std::string_view name_of(FaultKind kind);
 

@@ -13,6 +13,7 @@ namespace {
 using agent::DiskUse;
 using agent::GuardName;
 using agent::HookRun;
+using agent::OverlayPlan;
 
 constexpr Micros hook_timeout = 60'000'000;
 
@@ -84,17 +85,9 @@ class SimulatedHost final : public agent::HostOps {
     [[nodiscard]] Result<Hash> check_hook(const std::string& name) override;
     [[nodiscard]] Result<> run_hook(const HookRun& run) override;
 
-    /// No configuration here names a directory for tests.
-    [[nodiscard]] Result<> can_overlay(const agent::OverlayPlan& plan) override {
-        return Error(Errc::unsupported, "overlay_unsupported", "no " + plan.kind + " overlay");
-    }
-
-    [[nodiscard]] Result<std::vector<std::string>> make_overlays(
-        const agent::OverlayPlan&) override {
-        return std::vector<std::string>();
-    }
-
-    [[nodiscard]] Result<> remove_overlays(const agent::OverlayPlan&) override { return {}; }
+    [[nodiscard]] Result<> can_overlay(const OverlayPlan& plan) override;
+    [[nodiscard]] Result<std::vector<std::string>> make_overlays(const OverlayPlan& plan) override;
+    [[nodiscard]] Result<> remove_overlays(const OverlayPlan& plan) override;
 
     /// Nobody here seals points.
     [[nodiscard]] std::shared_ptr<replicator::Freezer> freezer(const agent::FreezePlan&) override {
@@ -276,6 +269,47 @@ Result<> SimulatedHost::end_guard(const GuardName& name) {
     return {};
 }
 
+// ---- overlays ----
+
+Result<> SimulatedHost::can_overlay(const OverlayPlan& plan) {
+    for (const std::string& path : plan.disks) TRY_VOID(disk_for("host.can_overlay", path));
+    if (machine_.overlay_kinds.contains(plan.kind)) return {};
+    return Error(Errc::unsupported, "overlay_unsupported", "no " + plan.kind + " overlay");
+}
+
+/// One after the other: a crash leaves some of them.
+Result<std::vector<std::string>> SimulatedHost::make_overlays(const OverlayPlan& plan) {
+    TRY_VOID(remove_overlays(plan));
+    std::vector<std::string> paths;
+    for (const std::string& path : plan.disks) {
+        TRY(const Disk* const disk, disk_for("host.make_overlays", path));
+        const std::string file = plan.name + "-" + std::to_string(paths.size()) + "." + plan.kind;
+        paths.push_back((plan.directory / file).native());
+        const bool is_loop = plan.kind == "reflink";
+        machine_.overlays[plan.name].push_back(
+            {paths.back(), path, disk->now(), {}, is_loop, true});
+        did("host.make_overlays");
+    }
+    return paths;
+}
+
+Result<> SimulatedHost::remove_overlays(const OverlayPlan& plan) {
+    TRY_VOID(permit("host.remove_overlays", plan.directory.native()));
+    const auto found = machine_.overlays.find(plan.name);
+    if (found == machine_.overlays.end()) return {};
+    std::vector<Overlay>& layers = found->second;
+    for (const auto& [job, paths] : machine_.trials)
+        for (const std::string& path : paths)
+            if (std::ranges::count(layers, path, &Overlay::path) > 0)
+                return busy("the test's " + path + " is in use by the workload of " + job);
+    while (!layers.empty()) {
+        layers.pop_back();
+        did("host.remove_overlays");
+    }
+    machine_.overlays.erase(found);
+    return {};
+}
+
 // ---- hooks ----
 
 Result<Hash> SimulatedHost::check_hook(const std::string& name) {
@@ -297,6 +331,8 @@ bool SimulatedHost::run_program(const HookRun& run) {
         workload->masked = false;
         return machine_.start(*workload);
     }
+    if (name.starts_with("try-")) return machine_.start_trial(run.job_name, run.test_disks);
+    if (name.starts_with("untry-")) machine_.stop_trial(run.job_name);
     if (name.starts_with("check-")) return workload != nullptr && workload->running;
     return true;
 }

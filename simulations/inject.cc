@@ -2,6 +2,8 @@
 #include "simulations/invariants.h"
 #include "simulations/world.h"
 
+#include <array>
+
 namespace drover::sim {
 namespace {
 
@@ -50,13 +52,26 @@ void lose_power(World& world, const Fault& fault, AgentHost& host) {
     world.kill_at_step(host.process(), 1 + fault.number / 2 % 60, power_cut);
 }
 
-/// Between its writes and flushes of the journal.
-void die_in_journal(World& world, const Fault& fault, AgentHost& host) {
+/// At one of its next `steps` whose names begin with `prefix`.
+void die_in(World& world, const Fault& fault, AgentHost& host, std::string prefix,
+            std::uint64_t steps) {
     const auto die = [&world, &host, loses_power = fault.number % 2 == 0] {
         if (loses_power) return reboot(world, host, true, boot_time);
         host.kill(2 * second);
     };
-    world.kill_at_step(host.process(), 1 + fault.number / 2 % 12, die, "journal.");
+    world.kill_at_step(host.process(), 1 + fault.number / 2 % steps, die, std::move(prefix));
+}
+
+/// Of the agent itself, or of what it does to the host.
+void die_in_test(World& world, const Fault& fault, AgentHost& host) {
+    if (fault.number % 3 == 0) return die_in(world, fault, host, "host.", 6);
+    die_in(world, fault, host, "agent.test.", 8);
+}
+
+void fail_test_hook(const Fault& fault, SimulatedJob& job) {
+    constexpr std::array ways{HookFault::fails, HookFault::hangs, HookFault::lies};
+    const std::string hook = (fault.number % 2 == 0 ? "try-" : "untry-") + job.name;
+    job.target_machine->hook_faults[hook] = ways.at(fault.number / 2 % ways.size());
 }
 
 void kill_at_step(World& world, AgentHost& host, std::uint64_t number) {
@@ -208,7 +223,9 @@ void hurt_processes(World& world, const Fault& fault, SimulatedJob& job) {
             job.target_lost = true;
             return reboot(world, *job.target, true, never);
         case FaultKind::die_in_journal_target:
-            return die_in_journal(world, fault, *job.target);
+            return die_in(world, fault, *job.target, "journal.", 12);
+        case FaultKind::die_in_test_target:
+            return die_in_test(world, fault, *job.target);
         case FaultKind::clone_source:
             return clone_source(world, fault, job);
         default:
@@ -260,7 +277,7 @@ void hurt_storage(World& world, const Fault& fault, SimulatedJob& job) {
         case FaultKind::rot_target:
             job.contents_damaged = true;
             job.damaged_at = world.scheduler.now();
-            return job.target_machine->find(target_disk)->rot(fault.number % world.options.blocks);
+            return job.target_machine->rot(target_disk, fault.number % world.options.blocks);
         case FaultKind::flip_write_target:
             return flip_write(world, fault, job);
         case FaultKind::read_error_source:
@@ -333,6 +350,8 @@ void inject(World& world, const Fault& fault) {
             machine.hook_faults[(fault.number % 4 < 2 ? "stop-" : "start-") + job.name] = how;
             return;
         }
+        case FaultKind::test_hook_fails:
+            return fail_test_hook(fault, job);
         case FaultKind::stray_writer:
             return stray_writer(world, fault, job);
         default:

@@ -125,8 +125,15 @@ void Invariants::on_user_write(SimulatedJob& job, Side side, Disk& disk) {
 }
 
 void Invariants::on_step(SimulatedJob& job, std::string_view step) {
-    if (step.starts_with("host.")) check_writers(job, "at " + std::string(step));
-    if (step == "agent.activate.promote") check_handover(job);
+    if (step.starts_with("host.")) {
+        check_writers(job, "at " + std::string(step));
+        check_base(job, step);
+    }
+    if (step == "host.make_overlays") check_overlays_made(job);
+    if (step == "agent.activate.promote") {
+        check_overlays_gone(job, "as the target is released");
+        check_handover(job);
+    }
     if (step == "agent.fence.proof") check_fence(job);
     if (step == "agent.started") check_fence_is_back(job);
 }
@@ -210,6 +217,7 @@ void Invariants::check_walker(const SimulatedJob& job) {
 /// Whoever should serve does, alone.
 void Invariants::check_job_end(SimulatedJob& job, const statemachine::Job& state) {
     check_writers(job, "at the end");
+    if (is_final(state.phase) && !job.target_lost) check_overlays_gone(job, "at its end");
     const bool on_source = runs(*job.source_machine, job.name);
     const bool on_target = runs(*job.target_machine, job.name);
     if (state.phase == Phase::committed && (on_source || (!on_target && !job.target_lost)))

@@ -64,9 +64,11 @@ class Invariants {
     void check_fence_is_back(SimulatedJob& job);
     void check_walker(const SimulatedJob& job);
     void check_power_cut(SimulatedJob& job, const std::string& when, std::uint64_t acknowledged);
-    void check_point(SimulatedJob& job,
-                     std::span<const std::unique_ptr<replicator::MemoryDevice>> disks,
+    void check_point(SimulatedJob& job, std::span<const std::vector<Version>> images,
                      const std::string& when);
+    void check_base(SimulatedJob& job, std::string_view when);
+    void check_overlays_made(SimulatedJob& job);
+    void check_overlays_gone(SimulatedJob& job, const std::string& when);
     void check_job_end(SimulatedJob& job, const statemachine::Job& state);
 
     World& world_;

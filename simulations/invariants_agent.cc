@@ -24,6 +24,7 @@ bool goes_ahead(EffectKind kind) {
         case EffectKind::verify:
         case EffectKind::activate:
         case EffectKind::validate:
+        case EffectKind::start_test:
             return true;
         default:
             return false;
@@ -37,7 +38,9 @@ bool is_outcome(const ReportBody& body) {
            std::holds_alternative<ValidateDone>(body) ||
            std::holds_alternative<DeactivateDone>(body) ||
            std::holds_alternative<ReleaseDone>(body) || std::holds_alternative<CleanupDone>(body) ||
-           std::holds_alternative<PreflightDone>(body);
+           std::holds_alternative<PreflightDone>(body) ||
+           std::holds_alternative<StartTestDone>(body) ||
+           std::holds_alternative<RevertTestDone>(body);
 }
 
 /// Released, or fenced in vain and back as before.

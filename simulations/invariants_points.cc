@@ -47,6 +47,12 @@ struct Remains {
         }
     }
 
+    [[nodiscard]] std::vector<std::vector<Version>> images() const {
+        std::vector<std::vector<Version>> images;
+        for (const auto& copy : copies) images.push_back(versions_of(copy->contents()));
+        return images;
+    }
+
     MemoryDevice file;
     std::vector<std::unique_ptr<MemoryDevice>> copies;
     replicator::RedoJournal::Disks disks;
@@ -71,11 +77,13 @@ void Invariants::on_power_lost(const AgentHost& host) {
     SimulatedJob* const job = world_.job_of(host.machine.name);
     if (job == nullptr || world_.options.journal_blocks == 0) return;
     if (&host == job->source.get()) return on_source_changed(*job);
+    check_base(*job, "after a power cut");
     check_power_cut(*job, "after a power cut", 0);
 }
 
 /// A step of the target's process.
 void Invariants::on_target_step(SimulatedJob& job, std::string_view step) {
+    check_base(job, step);
     if (step == "disk.flushed" || ++steps_of_targets_ % steps_a_look == 0)
         check_power_cut(job, "at " + std::string(step), 0);
 }
@@ -104,23 +112,30 @@ void Invariants::check_power_cut(SimulatedJob& job, const std::string& when,
         job.journal = header->journal;
         job.acknowledged = acknowledged;
     }
-    const replicator::BatchMark& applied = (*journal)->applied();
-    if (applied.batch < job.acknowledged)
+    const std::uint64_t left = (*journal)->last().batch;
+    if (left < job.acknowledged)
         return world_.violate("what is acknowledged survives a power cut",
                               "job " + job.name + ", " + when + ": batch " +
                                   std::to_string(job.acknowledged) + " was acknowledged, " +
-                                  std::to_string(applied.batch) + " would be left");
-    if (applied.is_point) check_point(job, remains.copies, when);
+                                  std::to_string(left) + " would be left");
+    if ((*journal)->applied().is_point) check_point(job, remains.images(), when);
+    if (!(*journal)->is_frozen()) return;
+    // Once the test is over, what came meanwhile goes to the disks.
+    auto done = (*journal)->thaw();
+    if (done) done = (*journal)->apply_all();
+    if (!done || (*journal)->applied().batch != left)
+        return world_.violate("what a journal holds survives a power cut",
+                              "job " + job.name + ", " + when + ", after the test: " +
+                                  (done ? "a batch is gone" : done.error().text()));
+    if ((*journal)->applied().is_point)
+        check_point(job, remains.images(), when + ", after the test");
 }
 
 /// Bits that rot and writes that go astray are found by reading back or comparing; a copy of the
 /// source's machine sends what its own disks hold.
-void Invariants::check_point(SimulatedJob& job,
-                             std::span<const std::unique_ptr<MemoryDevice>> disks,
+void Invariants::check_point(SimulatedJob& job, std::span<const std::vector<Version>> images,
                              const std::string& when) {
     if (job.contents_damaged || job.write_flipped || job.cloned) return;
-    std::vector<std::vector<Version>> images;
-    for (const auto& disk : disks) images.push_back(versions_of(disk->contents()));
     if (!job.source_history.held(images))
         world_.violate("a point is what the source's disks held at one moment",
                        "job " + job.name + ", " + when);

@@ -1,5 +1,5 @@
-// The simulator's replicator/journal_file.h and agent/journal_place.h: a redo journal in a file of a
-// simulated machine, with what a kill or a power cut leaves of it. Steps: "journal.written",
+// The simulator's replicator/journal_file.h and agent/journal_place.h: a redo journal in a file of
+// a simulated machine, with what a kill or a power cut leaves of it. Steps: "journal.written",
 // "journal.flushed". Attempts, on the file's path: "journal.make", "journal.read", "journal.write",
 // "journal.flush".
 #include "replicator/journal_file.h"

@@ -44,6 +44,9 @@ void Machine::go_down(bool power_lost) {
     boot();
     guards.clear();
     for (auto& [job, workload] : workloads) workload.running = false;
+    trials.clear();
+    for (auto& [plan, layers] : overlays)
+        for (Overlay& each : layers) each.is_attached = !each.is_loop;
     for (auto& [path, disk] : disks) {
         if (power_lost)
             disk.lose_power(dice_);
@@ -101,6 +104,46 @@ bool Machine::start(Workload& workload) {
 
 void Machine::stop(Workload& workload) {
     workload.running = false;
+}
+
+Overlay* Machine::overlay(const std::string& path) {
+    for (auto& [plan, layers] : overlays)
+        for (Overlay& each : layers)
+            if (each.path == path) return &each;
+    return nullptr;
+}
+
+bool Machine::start_trial(const std::string& job, const std::vector<std::string>& paths) {
+    for (const std::string& path : paths) {
+        const Overlay* const found = overlay(path);
+        if (found == nullptr || !found->is_attached) return false;
+    }
+    trials[job] = paths;
+    for (std::uint64_t disk = 0; disk < paths.size(); ++disk) (void)write_as_trial(job, disk, 0);
+    return true;
+}
+
+void Machine::stop_trial(const std::string& job) {
+    trials.erase(job);
+}
+
+bool Machine::write_as_trial(const std::string& job, std::uint64_t disk_index,
+                             std::uint64_t block) {
+    const auto trial = trials.find(job);
+    if (trial == trials.end()) return false;
+    Overlay* const written = overlay(trial->second.at(disk_index));
+    DROVER_ASSERT(written != nullptr);
+    written->written[block] = next_version();
+    return true;
+}
+
+void Machine::rot(const std::string& path, std::uint64_t block) {
+    Disk* const disk = find(path);
+    DROVER_ASSERT(disk != nullptr);
+    disk->rot(block);
+    for (auto& [plan, layers] : overlays)
+        for (Overlay& each : layers)
+            if (each.disk == path) each.base.at(block) = disk->now().at(block);
 }
 
 Uuid Machine::draw_uuid() {

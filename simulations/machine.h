@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,17 @@ struct Workload {
 
     /// Whether its users reach it and may write: what "never two writers" is about.
     [[nodiscard]] bool serves() const { return running; }
+};
+
+/// What the workload of a test writes to in place of a disk: a file, or a loop device over one.
+struct Overlay {
+    std::string path;  ///< as the workload knows it
+    std::string disk;  ///< below it
+    /// What that held when the overlay was made, and whatever rotted there since.
+    std::vector<Version> base;
+    std::map<std::uint64_t, Version> written;
+    bool is_loop = false;
+    bool is_attached = true;  ///< a reboot takes loop devices
 };
 
 /// How a hook behaves the next time, then well again. In none of these cases it does anything;
@@ -54,6 +66,15 @@ class Machine {
     /// it.
     bool write_as_stray(const std::string& path, std::uint64_t block);
 
+    /// The workload of a test, on overlays: starts if each of them is there, and writes at once, as
+    /// whoever mounts a filesystem does. It is not started again at boot.
+    bool start_trial(const std::string& job, const std::vector<std::string>& paths);
+    void stop_trial(const std::string& job);
+    /// True if it runs.
+    bool write_as_trial(const std::string& job, std::uint64_t disk_index, std::uint64_t block);
+    /// A bit rots below whatever lies over the disk.
+    void rot(const std::string& path, std::uint64_t block);
+
     /// Mounts its disks and starts it, unless one of them is held, gone, read-only or hidden from
     /// udev (systemd then waits for it in vain). True if it runs.
     bool start(Workload& workload);
@@ -68,11 +89,16 @@ class Machine {
 
     [[nodiscard]] std::string journal_root() const { return "/" + name + "/redo"; }
 
+    [[nodiscard]] std::string test_root() const { return "/" + name + "/tests"; }
+
     const std::string name;
     agent::HostIdentity identity;
     std::map<std::string, Disk> disks;
     std::map<std::string, Workload> workloads;               ///< by job name
     std::map<std::string, std::vector<std::string>> guards;  ///< by GuardName::text()
+    std::set<std::string> overlay_kinds;                     ///< that its filesystems can make
+    std::map<std::string, std::vector<Overlay>> overlays;    ///< by OverlayPlan::name
+    std::map<std::string, std::vector<std::string>> trials;  ///< that run: overlays, by job name
     std::map<std::string, HookFault> hook_faults;            ///< by hook name
     std::vector<std::string> hooks_run;                      ///< "step name", in order
     /// Called after every write by a workload or a stray writer.
@@ -80,6 +106,7 @@ class Machine {
 
   private:
     void boot();
+    [[nodiscard]] Overlay* overlay(const std::string& path);
     bool write_as_user(Disk& disk, std::uint64_t block);
 
     Dice dice_;
@@ -94,8 +121,9 @@ class Machine {
 /// A killed process gets Errc::cancelled and changes nothing.
 ///
 /// Hooks named "stop-NAME" stop and mask the workload of their job on this machine, "start-NAME"
-/// unmask and start it, "check-NAME" succeed if it runs; others just succeed. A hanging hook takes
-/// 60 s and fails. Where the options forbid eBPF the tracker is the product's scan tracker.
+/// unmask and start it, "check-NAME" succeed if it runs; "try-NAME" and "untry-NAME" start and stop
+/// the workload of a test; others just succeed. A hanging hook takes 60 s and fails. Where the
+/// options forbid eBPF the tracker is the product's scan tracker.
 [[nodiscard]] std::unique_ptr<agent::HostOps> open_host(Machine& machine);
 
 }  // namespace drover::sim

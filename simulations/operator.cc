@@ -124,6 +124,9 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
         } else if (statemachine::is_in_cutover(state.phase) && job.retries >= 4 * retries_max) {
             job.retries = 0;
             wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
+        } else if (state.phase == Phase::testing && job.retries >= retries_max) {
+            job.retries = 0;
+            wish(job, statemachine::TestRevert{});
         } else if (state.parked->step == EffectKind::compare && job.retries >= retries_max) {
             wish(job, statemachine::Commit{job.name, true}, "its map of changes is lost");
         } else {
@@ -154,8 +157,8 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
     }
     if (job.target_lost && (state.phase == Phase::ready || state.phase == Phase::mirroring ||
                             state.phase == Phase::syncing || state.phase == Phase::armed ||
-                            state.phase == Phase::planned || state.phase == Phase::blocked ||
-                            state.phase == Phase::rolled_back)) {
+                            state.phase == Phase::testing || state.phase == Phase::planned ||
+                            state.phase == Phase::blocked || state.phase == Phase::rolled_back)) {
         wish(job, statemachine::Cancel{});
         return true;
     }
@@ -191,15 +194,9 @@ void Operator::act_by_phase(SimulatedJob& job, const statemachine::Job& state) {
         case Phase::ready:
             return wish(job, statemachine::Start{});
         case Phase::syncing:
-            if (now < job.script.cutover_at) return look_after(job, job.script.cutover_at - now);
-            if (state.data_state != DataState::in_sync) return look_after(job, 20 * second);
-            if (job.script.arms) {
-                statemachine::Arm arm;
-                arm.at_micros = world_.server->clock.wall_micros() + 30 * second;
-                arm.pause_before_activate = job.script.pauses;
-                return wish(job, arm);
-            }
-            return wish(job, statemachine::Cutover{std::nullopt, std::nullopt, job.script.pauses});
+            return look_after_copy(job, state);
+        case Phase::testing:
+            return look_after_test(job, state);
         case Phase::armed:
             if (now - job.phase_since < 120 * second) return look_after(job, 30 * second);
             return wish(job, statemachine::Cutover{});
@@ -214,7 +211,6 @@ void Operator::act_by_phase(SimulatedJob& job, const statemachine::Job& state) {
             return wish(job, statemachine::Resync{loss});
         case Phase::planned:
         case Phase::mirroring:
-        case Phase::testing:
         case Phase::fencing:
         case Phase::draining:
         case Phase::verifying:
@@ -227,6 +223,36 @@ void Operator::act_by_phase(SimulatedJob& job, const statemachine::Job& state) {
             // It goes on by itself; this look is only in case it does not.
             return look_after(job, 60 * second);
     }
+}
+
+/// Tests first, then the cutover, each in its time.
+void Operator::look_after_copy(SimulatedJob& job, const statemachine::Job& state) {
+    const Micros now = world_.scheduler.now();
+    Script& script = job.script;
+    const Micros next =
+        script.tests > 0 ? std::min(script.test_at, script.cutover_at) : script.cutover_at;
+    if (now < next) return look_after(job, next - now);
+    if (state.data_state != DataState::in_sync) return look_after(job, 20 * second);
+    if (script.tests > 0 && now >= script.test_at) {
+        --script.tests;
+        return wish(job, statemachine::TestStart{});
+    }
+    if (script.arms) {
+        statemachine::Arm arm;
+        arm.at_micros = world_.server->clock.wall_micros() + 30 * second;
+        arm.pause_before_activate = script.pauses;
+        return wish(job, arm);
+    }
+    wish(job, statemachine::Cutover{std::nullopt, std::nullopt, script.pauses});
+}
+
+/// Whoever began it. Some are never reverted: the job is cancelled under them.
+void Operator::look_after_test(SimulatedJob& job, const statemachine::Job& state) {
+    if (!state.test || state.test_reverting) return look_after(job, 60 * second);
+    const Micros stood = world_.scheduler.now() - job.phase_since;
+    if (stood < job.script.test_lasts) return look_after(job, job.script.test_lasts - stood);
+    if (job.script.test_cancels) return wish(job, statemachine::Cancel{});
+    wish(job, statemachine::TestRevert{});
 }
 
 void Operator::decide_hold(SimulatedJob& job, const statemachine::Job& state) {

@@ -30,6 +30,8 @@ class Operator {
     void act_by_phase(SimulatedJob& job, const statemachine::Job& state);
     [[nodiscard]] bool help(SimulatedJob& job, const statemachine::Job& state);
     void give_disks(SimulatedJob& job, const statemachine::Job& state);
+    void look_after_copy(SimulatedJob& job, const statemachine::Job& state);
+    void look_after_test(SimulatedJob& job, const statemachine::Job& state);
     void decide_hold(SimulatedJob& job, const statemachine::Job& state);
     [[nodiscard]] bool make_mischief(SimulatedJob& job, const statemachine::Job& state);
     void send(const std::shared_ptr<orchestrator::Submission>& submission,

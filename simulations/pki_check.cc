@@ -2,9 +2,8 @@
 // not, because a wave of a thousand jobs signs many thousand times. The forms:
 //
 //   key "key:NAME"   public "public:key:NAME"   certificate "certificate:NAME by AUTHORITY"
-#include "wire/pki.h"
-
 #include "base/sha256.h"
+#include "wire/pki.h"
 
 namespace drover::wire {
 namespace {

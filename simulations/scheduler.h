@@ -125,6 +125,7 @@ class Scheduler {
 
   private:
     void suspend(Micros deadline);
+
     /// What a timer does: calls, or ends a wait.
     struct Alarm {
         std::function<void()> call;

@@ -38,6 +38,7 @@ class Search {
                shared("one party killed at a step", [this] { return strike_steps("_at_step"); }) &&
                shared("one party cut off at a step",
                       [this] { return strike_steps("_cut_at_step"); }) &&
+               shared("tests, stopped at a step", [this] { return strike_journals(test_); }) &&
                shared("two strikes at boundaries", [this] { return strike_twice(); });
     }
 
@@ -102,7 +103,7 @@ class Search {
 
     /// Keeps the history if all of its commands were accepted, and tries one more.
     [[nodiscard]] bool extend(const std::vector<std::string>& history, std::uint32_t more) {
-        Known known{{history, {}}};
+        Known known{{history, {}, false}, 0, 0, 0, 0};
         SmallOutcome out;
         if (!holds(known.small, &out)) return false;
         if (out.ordered < history.size() || out.accepted < out.ordered) return true;
@@ -123,7 +124,7 @@ class Search {
     /// If it is this process's turn.
     [[nodiscard]] bool with(const Known& known, std::vector<Disturbance> disturbances) {
         if (case_++ % options_.processes != share_) return true;
-        return holds({known.small.history, std::move(disturbances)});
+        return holds({known.small.history, std::move(disturbances), false});
     }
 
     [[nodiscard]] bool crash_everywhere() {
@@ -193,9 +194,24 @@ class Search {
             for (const std::string party : {"orchestrator", "source", "target"})
                 for (std::uint64_t step = 1 + share_;; step += options_.processes) {
                     SmallOutcome out;
-                    if (!holds({known->small.history, {{party + how, step}}}, &out)) return false;
+                    if (!holds({known->small.history, {{party + how, step}}, false}, &out))
+                        return false;
                     if (!out.struck) break;
                 }
+        return true;
+    }
+
+    /// What needs journals, and nothing before or after it.
+    [[nodiscard]] bool strike_journals(const std::vector<std::string>& history) {
+        SmallOutcome plain;
+        if (!holds({history, {}, true}, &plain)) return false;
+        for (const auto& [party, last] : plain.steps_to) {
+            if (party == "orchestrator") continue;
+            for (const char* how : {"_at_step", "_dark_at_step"})
+                for (std::uint64_t step = plain.steps_from[party] + 1 + share_; step <= last;
+                     step += options_.processes)
+                    if (!holds({history, {{party + how, step}}, true})) return false;
+        }
         return true;
     }
 
@@ -215,6 +231,8 @@ class Search {
     const SearchOptions options_;
     const std::vector<std::string> actions_ = action_names();
     const std::vector<std::string> strikes_ = strike_names();
+    const std::vector<std::string> test_ = {"start", "test-start", "test-revert", "cutover",
+                                            "commit"};
     Coverage coverage_;
     std::set<std::string> seen_;
     std::vector<Known> known_;

@@ -13,11 +13,13 @@ using statemachine::Phase;
 
 constexpr Micros second = 1'000'000;
 constexpr const char* disk_gone = "source_disk_gone";
+constexpr std::string_view with_journals = "journals:";
 constexpr Micros cut_time = 30 * second;
 constexpr Micros repair_time = 90 * second;  ///< of a cut, a reboot, a restart
 constexpr const char* loss = "I accept that what the target took is lost";
 
-Options tiny_options() {
+/// `journals`: of rings that any tiny disk fits into.
+Options tiny_options(bool journals) {
     Options options = draw_options(1, 1, FaultProfile::none, 0);
     options.wave_time = 40 * second;
     options.churn_every = 20 * second;
@@ -29,7 +31,7 @@ Options tiny_options() {
     options.idle_pause_ms = 5'000;
     options.race_one_in = 0;
     options.outage_s_min = 600;
-    options.journal_blocks = 0;
+    options.journal_blocks = journals ? 16 : 0;
     options.weather = {};
     return options;
 }
@@ -112,6 +114,8 @@ const std::vector<std::pair<std::string, Strike>>& strikes() {
 
 /// With arguments that do not stand in the way, so that only the state decides.
 std::optional<statemachine::Wish> wish_named(const std::string& name, const std::string& job) {
+    if (name == "rollback-keep")
+        return statemachine::Rollback{statemachine::RollbackMode::keep, loss};
     for (statemachine::Wish wish : statemachine::operator_wishes()) {
         if (action_of(wish) != name) continue;
         if (auto* commit = std::get_if<statemachine::Commit>(&wish)) commit->confirm = job;
@@ -170,6 +174,8 @@ bool is_quiescent(const statemachine::Job& job) {
             return true;
         case Phase::syncing:
             return job.data_state == DataState::in_sync;
+        case Phase::testing:
+            return job.test.has_value() && !job.test_reverting;
         default:
             return false;
     }
@@ -181,9 +187,11 @@ class SmallRun {
   public:
     SmallRun(const SmallCase& small, bool tracing)
         : small_(small),
-          world_(tiny_options(), tracing) {
+          world_(tiny_options(small.journals), tracing) {
         world_.calm_at = 0;
-        world_.jobs.front().script = tiny_script();
+        SimulatedJob& job = world_.jobs.front();
+        job.script = tiny_script();
+        if (small.journals) job.target_machine->overlay_kinds = {"reflink"};
         world_.hooks.on_fact = [this](std::uint64_t count, const orchestrator::Fact& fact) {
             on_fact(count, fact);
         };
@@ -195,7 +203,8 @@ class SmallRun {
         const auto dies_at_step = [](const Disturbance& each) {
             return each.name.ends_with("_at_step");
         };
-        if (std::any_of(small_.disturbances.begin(), small_.disturbances.end(), dies_at_step))
+        const auto& all = small_.disturbances;
+        if (small.journals || std::any_of(all.begin(), all.end(), dies_at_step))
             world_.hooks.on_step = [this](std::string_view name) { on_step(name); };
         for (const Disturbance& each : small_.disturbances)
             if (each.name == "lost") world_.network.lose_session_message = each.number;
@@ -223,6 +232,7 @@ class SmallRun {
     void on_fact(std::uint64_t count, const orchestrator::Fact& fact) {
         const auto* event = std::get_if<statemachine::Event>(&fact);
         if (event != nullptr) watch_cutover(count, *event);
+        if (event != nullptr) watch_journals(*event);
         bool kills_server = false;
         for (const Disturbance& each : small_.disturbances) {
             if (each.number != count) continue;
@@ -250,7 +260,18 @@ class SmallRun {
             out_.over_at = count;
     }
 
-    /// Kills the process that takes the step, or cuts its machine off, if it is its turn.
+    /// Between these lies what needs journals.
+    void watch_journals(const statemachine::Event& event) {
+        const bool begins = std::holds_alternative<statemachine::TestStarted>(event) ||
+                            std::holds_alternative<statemachine::RollbackStarted>(event);
+        const bool ends = std::holds_alternative<statemachine::TestReverted>(event) ||
+                          std::holds_alternative<statemachine::SourceReleased>(event);
+        if (begins && out_.steps_from.empty()) out_.steps_from = steps_;
+        if (ends && out_.steps_to.empty()) out_.steps_to = steps_;
+    }
+
+    /// What goes wrong at a step, if it is its turn: the process that takes it is killed, its
+    /// machine is cut off or loses its power, or the operator abandons what comes back.
     void on_step(std::string_view name) {
         const std::optional<std::string> party = party_of(world_.scheduler.running_process());
         if (!party) return;
@@ -267,6 +288,17 @@ class SmallRun {
                 ++world_.coverage.crash_points[std::string(name)];
                 world_.note("world", "killed at " + std::string(name));
                 return kill(*party);
+            } else if (each.name == *party + "_dark_at_step") {
+                wait_for_repair();
+                ++world_.coverage.crash_points[std::string(name)];
+                world_.note("world", "power lost at " + std::string(name));
+                return drawn(*party == "source" ? FaultKind::power_loss_source
+                                                : FaultKind::power_loss_target)(world_);
+            } else if (each.name == *party + "_abandons_at_step") {
+                out_.struck = true;
+                wait_for_repair();
+                world_.note("world", "abandoned at " + std::string(name));
+                world_.scheduler.after(0, [this] { wish_at_once("abandon-reverse")(world_); });
             }
         }
     }
@@ -297,6 +329,7 @@ class SmallRun {
 std::string SmallCase::text() const {
     std::string out;
     for (const std::string& action : history) out += (out.empty() ? "" : ",") + action;
+    if (journals) out = std::string(with_journals) + out;
     for (const Disturbance& each : disturbances)
         out += ";" + each.name + "@" + std::to_string(each.number);
     return out;
@@ -304,7 +337,8 @@ std::string SmallCase::text() const {
 
 std::optional<SmallCase> SmallCase::from(const std::string& text) {
     SmallCase small;
-    std::istringstream parts(text);
+    small.journals = text.starts_with(with_journals);
+    std::istringstream parts(small.journals ? text.substr(with_journals.size()) : text);
     std::string part;
     std::getline(parts, part, ';');
     std::istringstream names(part);

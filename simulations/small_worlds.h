@@ -6,6 +6,7 @@
 #include "simulations/world.h"
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ struct Disturbance {
 struct SmallCase {
     std::vector<std::string> history;  ///< names of actions; after them the script goes on
     std::vector<Disturbance> disturbances;
+    bool journals = false;  ///< both sides keep them: for tests and what comes back
 
     /// "start,cutover,rollback;orchestrator_dies@17;lost@40".
     [[nodiscard]] std::string text() const;
@@ -37,6 +39,9 @@ struct SmallOutcome {
     std::uint64_t cutover_at = 0;  ///< the first fact of the first cutover; 0: there was none
     std::uint64_t over_at = 0;     ///< the fact that ended it: committed or rolled back
     bool struck = false;           ///< the last disturbance happened
+    /// With journals, of each party: before the test or the rollback began, and when it was over.
+    std::map<std::string, std::uint64_t> steps_from;
+    std::map<std::string, std::uint64_t> steps_to;
 };
 
 /// Names of what can happen to the parties at an event boundary.

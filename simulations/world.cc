@@ -8,7 +8,6 @@
 #include "statemachine/outstanding.h"
 
 #include <algorithm>
-#include <array>
 
 namespace drover::sim {
 namespace {
@@ -160,20 +159,7 @@ void World::build_job(std::uint32_t index) {
     job.target->on_acknowledged = [this, &job](std::uint64_t batch) {
         invariants_->on_acknowledged(job, batch);
     };
-    Dice more(options.seed ^ (0x51ULL + index));
-    job.spec.outage_max_s = static_cast<std::uint32_t>(more.between(options.outage_s_min, 600));
-    constexpr std::array comparisons{Comparison::automatic, Comparison::before_release,
-                                     Comparison::during_hold, Comparison::never};
-    job.spec.comparison = comparisons.at(Dice(options.seed ^ (0x5200ULL + index)).below(4));
-    job.script.mistypes = more.one_in(4);
-    job.script.plan_at = own.between(0, options.wave_time / 4);
-    job.script.cutover_at = own.between(options.wave_time / 4, options.wave_time);
-    if (options.day != 0) job.script.cutover_at = own.between(options.day / 2, options.day * 3 / 4);
-    job.script.decide_after = own.between(5, 300) * second;
-    job.script.arms = own.one_in(3);
-    job.script.pauses = own.one_in(6);
-    job.script.rollbacks = static_cast<std::uint32_t>(own.one_in(3) ? own.between(1, 2) : 0);
-    job.script.cancels = job.script.rollbacks > 0 && own.one_in(2);
+    draw_script(options, own, job);
 }
 
 /// The token first; once that is answered, the certificate.
@@ -230,6 +216,10 @@ void World::churn(SimulatedJob& job) {
         for (std::int64_t i = 0; i < burst; ++i)
             (void)machine->write_as_workload(job.name, own.below(options.disks),
                                              own.below(options.blocks));
+    if (job.target_machine->trials.contains(job.name))
+        for (std::int64_t i = 0; i < burst; ++i)
+            (void)job.target_machine->write_as_trial(job.name, own.below(options.disks),
+                                                     own.below(options.blocks));
     scheduler.after(own.between(options.churn_every / 2, options.churn_every * 3 / 2),
                     [this, &job] { churn(job); });
 }

@@ -57,6 +57,11 @@ struct Script {
     std::uint32_t rollbacks = 0;
     bool cancels = false;   ///< at its end, instead of committing
     bool mistypes = false;  ///< the name in the first commit
+    // Where targets keep journals:
+    std::uint32_t tests = 0;  ///< before the cutover, or between two
+    Micros test_at = 0;
+    Micros test_lasts = 0;
+    bool test_cancels = false;  ///< the job, with its test standing
 };
 
 struct SimulatedJob {
@@ -206,6 +211,9 @@ class World {
     std::unique_ptr<class Operator> operator_;
     std::unique_ptr<class Invariants> invariants_;
 };
+
+/// What its operator means to do with the job, and what the plan asks for. `own`: the job's.
+void draw_script(const Options& options, Dice& own, SimulatedJob& job);
 
 /// Lets a fault happen, and end.
 void inject(World& world, const Fault& fault);

@@ -241,6 +241,48 @@ TEST_CASE("a host: a hook runs only if it is the file that was approved") {
     CHECK_FALSE(world.workload.running);
 }
 
+TEST_CASE("a host: the workload of a test writes overlays, and nothing of it reaches the disks") {
+    World world;
+    world.disk.write(3, next_version());
+    world.disk.flush();
+    const std::vector<Version> before = world.disk.now();
+    const agent::OverlayPlan plan{"job-1", {path}, "/alpha/tests", "qcow2"};
+    CHECK(id_of(world.host->can_overlay(plan)) == "overlay_unsupported");
+    world.machine.overlay_kinds = {"qcow2"};
+    CHECK(world.host->can_overlay(plan));
+    agent::HookRun start = world.hook("try-shop", HookStep::test_start);
+    start.test_disks = world.host->make_overlays(plan).value();
+    REQUIRE(world.host->run_hook(start));
+    CHECK(world.machine.write_as_trial("shop", 0, 3));
+    CHECK(world.machine.overlays["job-1"].front().written.size() == 2);
+    CHECK(world.disk.now() == before);
+    CHECK(world.disk.write_mark == 1);
+
+    INFO("an overlay that is in use stays, and the test can be stopped");
+    CHECK(id_of(world.host->remove_overlays(plan)) == "disk_busy");
+    CHECK(world.host->run_hook(world.hook("untry-shop", HookStep::test_stop)));
+    CHECK_FALSE(world.machine.write_as_trial("shop", 0, 3));
+    CHECK(world.host->remove_overlays(plan));
+    CHECK(world.host->remove_overlays(plan));
+    CHECK(world.machine.overlays.empty());
+    CHECK(id_of(world.host->run_hook(start)) == "hook_failed");
+}
+
+TEST_CASE("a reboot ends a test's workload and takes its loop devices, but no file") {
+    World world;
+    const std::string kind = GENERATE("reflink", "qcow2");
+    world.machine.overlay_kinds = {kind};
+    const agent::OverlayPlan plan{"job-1", {path}, "/alpha/tests", kind};
+    agent::HookRun start = world.hook("try-shop", HookStep::test_start);
+    start.test_disks = world.host->make_overlays(plan).value();
+    REQUIRE(world.host->run_hook(start));
+    world.machine.reboot(true);
+    CHECK(world.machine.trials.empty());
+    CHECK(world.host->run_hook(start).has_value() == (kind == "qcow2"));
+    world.machine.stop_trial("shop");
+    CHECK(world.host->remove_overlays(plan));
+}
+
 TEST_CASE("a host: an act fails as it is told before it has an effect, and steps after it") {
     World world;
     REQUIRE(world.hold());

@@ -51,6 +51,8 @@ constexpr std::array mutants = {
     Mutant{"effect_run_again", "an effect is done once; its outcome is repeated"},
     Mutant{"outcome_not_journalled", "an outcome is durable before it is reported"},
     Mutant{"older_log_obeyed", "a log that ends before the witness is not obeyed"},
+    Mutant{"frozen_applies", "nothing is applied below the overlay of a test"},
+    Mutant{"overlay_left", "a revert removes the overlays"},
     // ---- the orchestrator ----
     Mutant{"answer_before_append", "a command is answered when its facts are durable"},
     Mutant{"repeat_applied_again", "a repeated command gets its recorded answer"},
