@@ -175,17 +175,20 @@ class HeldCommits final : public wire::Link {
 };
 
 TEST_CASE("target journal: no point is offered while a batch is written in place") {
-    JournalLab lab({16 * mib});
     std::atomic<bool> holds = false;
+    std::atomic<bool> writes = false;
+    JournalLab lab({16 * mib});
     lab.wrap_links = [&](PeerLinks& links) {
         links.control = std::make_unique<HeldCommits>(std::move(links.control), holds);
+    };
+    // In an audit, so that all of it gets into one batch: more than the ring has room for.
+    lab.source_disks[0]->during_audit = [&] {
+        if (writes.exchange(false)) lab.source_disks[0]->write(0, Bytes(3000 * block_bytes, 0x77));
     };
     lab.begin();
     REQUIRE(ok(lab.source->drain({})));
     holds = true;
-    for (std::uint64_t block = 0; block < 3000; ++block)
-        lab.source_disks[0]->write_block(block, 0x77);
-    // More than the ring has room for, and not committed.
+    writes = true;
     const auto is_begun = [&] { return lab.target_disks[0]->contents()[8 * mib] == 0x77; };
     REQUIRE(eventually(is_begun));
     CHECK(eventually([&] { return lab.points().empty(); }));
