@@ -64,6 +64,8 @@ Result<bool> ReverseSender::withdraw(const EffectId& effect) {
     TRY_VOID(store_replicate(directory_, unwanted));
     record_ = unwanted;
     drop_replica();
+    const std::lock_guard lock(mutex_);
+    if (withdrawing_ == effect) withdrawing_ = EffectId();
     return true;
 }
 
@@ -197,6 +199,7 @@ void ReverseSender::withdrawing(const EffectId& effect) {
     Replica ended;
     {
         const std::lock_guard lock(mutex_);
+        if (effect.seq > withdrawing_.seq) withdrawing_ = effect;
         if (!(wanted_id_ == effect) || !replica_) return;
         ended = replica_;
         stopped_ = true;
@@ -215,9 +218,9 @@ Result<ReverseSender::Drained> ReverseSender::drain_now(const EffectId& effect,
                      kept_both, "abandon the way back");
     TRY(const Replica open, ensure_replica());
     {
-        // After that: a cancel() from now on finds the replica and stops it.
+        // After that: a cancel() or withdrawing() from now on finds the replica and stops it.
         const std::lock_guard lock(mutex_);
-        if (effect.seq < cancelled_below_)
+        if (effect.seq < cancelled_below_ || withdrawing_ == wanted_id_)
             return Error(Errc::cancelled, "step_overtaken", "a newer step of the job has begun",
                          kept_both, "nothing has to be done");
     }

@@ -92,6 +92,7 @@ class ReverseSender final : private replicator::SourceObserver {
     mutable Mutex mutex_;  ///< guards what the other threads see
     Replica replica_;
     EffectId wanted_id_;
+    EffectId withdrawing_;  ///< until withdraw(), which may wait behind a step: none begins now
     std::uint64_t cancelled_below_ = 0;  ///< steps with an older cause wait for nothing
     bool stopped_ = false;               ///< cancel() ended the replica: it has to be opened anew
 };

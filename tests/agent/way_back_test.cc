@@ -423,6 +423,25 @@ TEST_CASE("way back: a drain that waits for the source ends when the way back is
     CHECK(w.replica_world.sources_stopped == 1);
 }
 
+TEST_CASE("way back: a drain that was asked for before it was given up waits for nobody") {
+    Down w;
+    bool waits = false;
+    w.replica_world.during_drain = [&] { waits = true; };
+    w.want(w.reverse(70));
+    w.want(w.reverse_drain(71));
+    EffectWithdrawn gone;
+    gone.id = w.reverse(70).id;
+    w.process->executor->withdrawn(gone);
+    w.settle();
+    CHECK_FALSE(waits);
+    CHECK(w.last_error() == "step_overtaken");
+    INFO("the next one is");
+    w.want(w.reverse(80));
+    w.want(w.reverse_drain(81));
+    w.settle();
+    CHECK(waits);
+}
+
 TEST_CASE("way back: copied to again, a target forgets what its users wrote") {
     Down w;
     Effect again = w.replicate(90, Side::target);
