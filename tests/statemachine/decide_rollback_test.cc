@@ -139,6 +139,7 @@ TEST_CASE("keep: the target's own answer leads on, a dead target can only be giv
     scenario.given({TargetVerified{equal_disks().disks}, TargetActivated{start_micros}})
         .when(Rollback{RollbackMode::keep, ""})
         .in(Phase::rolling_back);
+    Scenario failed = scenario;
     Scenario dead = scenario;
     Scenario blind = scenario;
     scenario.when_reported(EffectKind::deactivate, Side::target, DeactivateDone{true, 9, true, 1})
@@ -155,6 +156,18 @@ TEST_CASE("keep: the target's own answer leads on, a dead target can only be giv
         .in(Phase::rolling_back)
         .wants(EffectKind::release, Side::source);
     early.when(Rollback{RollbackMode::keep, ""}).rejects("nothing_to_keep");
+
+    // Given up while a stop that failed has it parked: the stop is tried anew, under another name.
+    const EffectId stop = failed.newest(EffectKind::deactivate, Side::target).id;
+    const StepFailed hook_failed{Error(Errc::io, "hook_failed", "why", "all", "retry")};
+    failed.when_reported(stop, hook_failed)
+        .then_kinds({EventKind::parked})
+        .when(AbandonReverse{"all"})
+        .wants(EffectKind::deactivate, Side::target)
+        .does_not_want(EffectKind::release);
+    REQUIRE(failed.newest(EffectKind::deactivate, Side::target).id != stop);
+    failed.when_reported(EffectKind::deactivate, Side::target, DeactivateDone{true, 9, true, 1})
+        .wants(EffectKind::release, Side::source);
 }
 
 TEST_CASE("rule 6: a target that took writes is overwritten only with the typed acknowledgement") {
