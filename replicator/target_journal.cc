@@ -154,6 +154,8 @@ Result<> TargetJournal::make(const RedoJournal::Disks& disks, std::uint64_t batc
     const std::uint64_t bytes = journal_rings_at + place_.redo_bytes + place_.undo_bytes;
     journal_.reset();
     auto file = open_journal_file(path());
+    // A process that was killed as it made the file may have left a name that is not durable.
+    if (file) TRY_VOID(sync_directory(place_.directory));
     if (!file || (*file)->facts().size_bytes != bytes) file = make_journal_file(path(), bytes);
     if (!file) return file.error();
     file_ = std::move(*file);
