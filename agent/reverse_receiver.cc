@@ -3,6 +3,7 @@
 #include "agent/journal_place.h"
 #include "base/file.h"
 #include "base/log.h"
+#include "base/mutation.h"
 #include "base/sha256.h"
 
 namespace drover::agent {
@@ -143,7 +144,7 @@ Result<ReverseReceiver::Replica> ReverseReceiver::open(FenceMarker& marker) {
     if (!is_held)
         return refused(Errc::unavailable, "fence_open", "the fence's guard is not there yet",
                        "nothing has to be done; it is tried again");
-    if (marker.state == FenceState::fenced) {
+    if (marker.state == FenceState::fenced && !DROVER_MUTANT("reverse_unmarked")) {
         marker.state = FenceState::reversing;
         TRY_VOID(parts_.fences.store(marker));
         parts_.step("reverse.marker");
@@ -229,7 +230,7 @@ Result<> ReverseReceiver::settle(const FenceToken& token, bool keeps) {
         TRY(opened, open(*marker));
     }
     if (keeps) TRY_VOID(opened->promote());
-    if (!keeps) TRY_VOID(opened->restore_point(0));
+    if (!keeps && !DROVER_MUTANT("abandon_keeps_bytes")) TRY_VOID(opened->restore_point(0));
     parts_.step("reverse.settled");
     opened.reset();
     return end(std::move(*marker), keeps);

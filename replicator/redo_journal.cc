@@ -242,7 +242,8 @@ Result<> RedoJournal::make_room(std::uint64_t bytes) {
     while (used_bytes() + bytes + commit_reserve_bytes > header_.redo_bytes) {
         // What is added is counted first, so that this does not come.
         if (is_frozen()) return test_journal_full(used_bytes(), header_.redo_bytes);
-        if (!has_committed()) return keeps_first_ ? first_point_over_budget() : go_direct();
+        const bool keeps = keeps_first_ && !DROVER_MUTANT("first_point_given_up");
+        if (!has_committed()) return keeps ? first_point_over_budget() : go_direct();
         TRY_VOID(apply_oldest());
     }
     return {};

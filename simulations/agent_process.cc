@@ -27,7 +27,9 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
 
     Result<std::unique_ptr<replicator::SourceReplica>> open_source(
         replicator::SourceConfig config, replicator::SourceObserver& observer) override {
+        const std::uint64_t walk = config.pacing.walk_bytes_per_s;
         config.pacing = options_.pacing;
+        config.pacing.walk_bytes_per_s = walk;
         config.ack_timeout_ms = options_.ack_timeout_ms;
         // In virtual time nothing is ever waited for that would make the policy compress.
         constexpr std::array kinds{replicator::Compression::automatic, replicator::Compression::lz4,
@@ -44,7 +46,8 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
         if (config.journal) {
             config.journal->redo_bytes = options_.journal_bytes;
             config.journal->undo_bytes = options_.journal_bytes;
-            config.journal->points_max = points_max;
+            const bool keeps_many = config.journal->duty == replicator::JournalDuty::recent_points;
+            if (keeps_many) config.journal->points_max = points_max;
         }
         return replicator::open_target_replica(std::move(config), clock_, random_);
     }
@@ -55,7 +58,7 @@ class SimulatedReplicas final : public agent::ReplicaFactory {
     Random& random_;
 };
 
-/// A target's control link: tells what it is about to acknowledge.
+/// The control link of who writes into a journal: tells what it is about to acknowledge.
 class AcknowledgingLink final : public wire::Link {
   public:
     AcknowledgingLink(std::unique_ptr<wire::Link> link, const AgentHost& host)
@@ -65,7 +68,8 @@ class AcknowledgingLink final : public wire::Link {
     [[nodiscard]] Result<> send(ByteView head, ByteView body) override {
         const auto message = replicator::decode_target_message(head);
         const auto* committed = message ? std::get_if<replicator::Committed>(&*message) : nullptr;
-        if (committed != nullptr && caller_is_alive()) host_.on_acknowledged(committed->batch);
+        const bool is_heard = caller_is_alive() && host_.on_acknowledged;
+        if (committed != nullptr && is_heard) host_.on_acknowledged(committed->batch);
         return link_->send(head, body);
     }
 

@@ -40,7 +40,7 @@ struct AgentOptions {
     Micros tick_min = 1'000'000;
     Micros tick_max = 600'000'000;
     std::int64_t ack_timeout_ms = 30'000;
-    std::uint64_t journal_bytes = 0;  ///< of each ring of a target's journal; 0: none
+    std::uint64_t journal_bytes = 0;  ///< of each ring of a journal; 0: none
 };
 
 constexpr std::uint16_t agents_port = 6325;
@@ -69,8 +69,8 @@ class AgentHost {
     const AgentOptions options;
     /// For every fact that this agent reports; the world looks at them.
     std::function<void(const Report&)> on_report;
-    /// For every batch of which it says, as a target with a journal, that it is durable; before it
-    /// says so.
+    /// For every batch of which it says, as a target with a journal or as a source to which one
+    /// sends back, that it is durable; before it says so.
     std::function<void(std::uint64_t batch)> on_acknowledged;
     std::uint64_t starts = 0;
     std::uint64_t own_failures = 0;  ///< ended by itself, as a process that cannot go on does

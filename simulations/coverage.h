@@ -35,10 +35,6 @@ struct Coverage {
 void write(std::ostream& out, const Coverage& coverage);
 [[nodiscard]] Coverage read_coverage(std::istream& in);
 
-/// Rows that simulated hosts refuse by capability: rollback in mode keep. They are those that enter
-/// or leave its phases.
-[[nodiscard]] bool is_refused(const statemachine::TransitionRow& row);
-
 struct Gaps {
     std::vector<std::string> phases;
     std::vector<std::string> transitions;

@@ -60,6 +60,14 @@ constexpr std::array<std::string_view, fault_kind_count> names = {
     "die_in_journal_target",
     "die_in_test_target",
     "test_hook_fails",
+    "lose_changes_target",
+    "write_error_source",
+    "flush_error_source",
+    "flip_write_source",
+    "journal_full_source",
+    "journal_error_source",
+    "die_on_way_back_source",
+    "die_on_way_back_target",
 };
 
 using statemachine::Phase;
@@ -70,6 +78,9 @@ constexpr std::array<Phase, 11> common_phases = {
     Phase::holding,  Phase::rolling_back, Phase::rolled_back};
 
 constexpr std::array<Phase, 1> test_phases = {Phase::testing};
+constexpr std::array<Phase, 5> way_back_phases = {Phase::holding, Phase::rolling_back,
+                                                  Phase::rolling_back, Phase::reverse_draining,
+                                                  Phase::reverse_verifying};
 
 /// Those that stop everything are rarer than those that hit one job.
 bool hits_all(FaultKind kind) {
@@ -164,8 +175,11 @@ std::vector<Fault> draw_faults(const Options& options) {
     }
     draw_journal_faults(options, faults);
     if (options.journal_blocks != 0)
-        draw_faults_in(test_phases, {journal_fault_kind_end, fault_kind_count}, options,
+        draw_faults_in(test_phases, {journal_fault_kind_end, test_fault_kind_end}, options,
                        2 * options.fault_count, faults);
+    if (options.reverse_blocks != 0)
+        draw_faults_in(way_back_phases, {test_fault_kind_end, fault_kind_count}, options,
+                       3 * options.fault_count, faults);
     std::stable_sort(faults.begin(), faults.end(),
                      [](const Fault& a, const Fault& b) { return a.at < b.at; });
     if (options.no_faults_at_all) faults.clear();

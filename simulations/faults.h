@@ -64,14 +64,26 @@ enum class FaultKind : std::uint8_t {
     journal_error_target,   ///< EIO of the journal's file
     die_in_journal_target,  ///< killed or without power at its n-th step there
     die_in_test_target,     ///< likewise, of a test
-    test_hook_fails         ///< or hangs, or says that it did what it did not
+    test_hook_fails,        ///< or hangs, or says that it did what it did not
+    // Only where sources take back what was written on targets:
+    lose_changes_target,  ///< of what the target's users wrote
+    write_error_source,
+    flush_error_source,
+    flip_write_source,  ///< of what comes back
+    journal_full_source,
+    journal_error_source,
+    die_on_way_back_source,  ///< killed or without power
+    die_on_way_back_target
 };
 
 constexpr std::size_t common_fault_kind_count =
     static_cast<std::size_t>(FaultKind::flip_write_target) + 1;
 constexpr std::size_t journal_fault_kind_end =
     static_cast<std::size_t>(FaultKind::die_in_journal_target) + 1;
-constexpr std::size_t fault_kind_count = static_cast<std::size_t>(FaultKind::test_hook_fails) + 1;
+constexpr std::size_t test_fault_kind_end =
+    static_cast<std::size_t>(FaultKind::test_hook_fails) + 1;
+constexpr std::size_t fault_kind_count =
+    static_cast<std::size_t>(FaultKind::die_on_way_back_target) + 1;
 
 [[nodiscard]] std::string_view name_of(FaultKind kind);
 

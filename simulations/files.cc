@@ -25,6 +25,12 @@ Error dead() {
     return Error(Errc::cancelled, "file_error", "the process is dead");
 }
 
+/// Of a file that is written in place only its own sync says more.
+void name_durably(File& file) {
+    const bool is_known = file.now && file.durable && file.now->size() == file.durable->size();
+    if (file.unsynced.empty() || !is_known) file.durable = file.now;
+}
+
 }  // namespace
 
 Result<Bytes> read_file(const std::filesystem::path& path, std::size_t size_max) {
@@ -83,8 +89,7 @@ Result<> sync_directory(const std::filesystem::path& path) {
     Files::Tree& tree = environment.files.of(prefix);
     for (auto file = tree.lower_bound(prefix);
          file != tree.end() && file->first.starts_with(prefix); ++file)
-        if (file->first.find('/', prefix.size()) == std::string::npos)
-            file->second.durable = file->second.now;
+        if (file->first.find('/', prefix.size()) == std::string::npos) name_durably(file->second);
     return {};
 }
 

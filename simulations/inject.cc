@@ -68,6 +68,19 @@ void die_in_test(World& world, const Fault& fault, AgentHost& host) {
     die_in(world, fault, host, "agent.test.", 8);
 }
 
+/// Between the steps of the way back, its journal's or its disk's, or anywhere.
+void die_on_way_back(World& world, const Fault& fault, AgentHost& host) {
+    struct Place {
+        const char* prefix;
+        std::uint64_t steps;
+    };
+
+    constexpr std::array places{Place{"agent.reverse.", 8}, Place{"journal.", 40},
+                                Place{"disk.", 40}, Place{"", 200}};
+    const Place& place = places.at(fault.number / 1024 % places.size());
+    die_in(world, fault, host, place.prefix, place.steps);
+}
+
 void fail_test_hook(const Fault& fault, SimulatedJob& job) {
     constexpr std::array ways{HookFault::fails, HookFault::hangs, HookFault::lies};
     const std::string hook = (fault.number % 2 == 0 ? "try-" : "untry-") + job.name;
@@ -183,9 +196,7 @@ void stray_writer(World& world, const Fault& fault, SimulatedJob& job) {
 }
 
 /// Nobody is told: only reading back can find it.
-void flip_write(World& world, const Fault& fault, SimulatedJob& job) {
-    job.write_flipped = true;
-    Disk* disk = job.target_machine->find(job.spec.disks.front().target);
+void flip_write(World& world, const Fault& fault, Disk* disk) {
     disk->flip_writes = 1;
     world.scheduler.after(fault.lasts, [disk] { disk->flip_writes = 0; });
 }
@@ -226,6 +237,10 @@ void hurt_processes(World& world, const Fault& fault, SimulatedJob& job) {
             return die_in(world, fault, *job.target, "journal.", 12);
         case FaultKind::die_in_test_target:
             return die_in_test(world, fault, *job.target);
+        case FaultKind::die_on_way_back_source:
+            return die_on_way_back(world, fault, *job.source);
+        case FaultKind::die_on_way_back_target:
+            return die_on_way_back(world, fault, *job.target);
         case FaultKind::clone_source:
             return clone_source(world, fault, job);
         default:
@@ -279,7 +294,8 @@ void hurt_storage(World& world, const Fault& fault, SimulatedJob& job) {
             job.damaged_at = world.scheduler.now();
             return job.target_machine->rot(target_disk, fault.number % world.options.blocks);
         case FaultKind::flip_write_target:
-            return flip_write(world, fault, job);
+            job.write_flipped = true;
+            return flip_write(world, fault, job.target_machine->find(target_disk));
         case FaultKind::read_error_source:
             return during(world, fault, {"disk.read", source_disk, io, false});
         case FaultKind::write_error_target:
@@ -327,6 +343,37 @@ void hurt_storage(World& world, const Fault& fault, SimulatedJob& job) {
     }
 }
 
+/// Of what comes back from the target.
+void hurt_way_back(World& world, const Fault& fault, SimulatedJob& job) {
+    const std::string& source_disk = job.spec.disks.front().source;
+    const std::string journals = job.source_machine->journal_root();
+    const Error io = failing(Errc::io, "input/output error");
+    switch (fault.kind) {
+        case FaultKind::lose_changes_target: {
+            Disk* const disk = job.target_machine->find(job.spec.disks.front().target);
+            disk->lose_completions = 2;
+            disk->lose_issues = fault.number % 2 == 0;
+            return;
+        }
+        case FaultKind::write_error_source:
+            return during(world, fault, {"disk.write", source_disk, io, fault.number % 2 == 0});
+        case FaultKind::flush_error_source:
+            return during(world, fault, {"disk.flush", source_disk, io, fault.number % 2 == 0});
+        case FaultKind::flip_write_source:
+            return flip_write(world, fault, job.source_machine->find(source_disk));
+        case FaultKind::journal_full_source:
+            return during(world, fault,
+                          {"journal.make", journals,
+                           failing(Errc::unavailable, "no space left on device"), false});
+        case FaultKind::journal_error_source:
+            return during(world, fault,
+                          {fault.number % 4 < 2 ? "journal.flush" : "journal.", journals, io,
+                           fault.number % 2 == 0});
+        default:
+            return;
+    }
+}
+
 }  // namespace
 
 void inject(World& world, const Fault& fault) {
@@ -360,6 +407,7 @@ void inject(World& world, const Fault& fault) {
     hurt_processes(world, fault, job);
     hurt_network(world, fault, job);
     hurt_storage(world, fault, job);
+    hurt_way_back(world, fault, job);
 }
 
 }  // namespace drover::sim

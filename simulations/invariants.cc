@@ -32,6 +32,7 @@ void Invariants::on_fact(const eventlog::Record& record, const orchestrator::Fac
     if (known == world_.job_of_id_.end()) return;
     check_conditions(world_.jobs.at(known->second), *event);
     check_transition(world_.jobs.at(known->second), *event);
+    note_down(world_.jobs.at(known->second), *event);
 }
 
 void Invariants::on_started(const OrchestratorHost& server) {
@@ -130,6 +131,9 @@ void Invariants::on_step(SimulatedJob& job, std::string_view step) {
         check_base(job, step);
     }
     if (step == "host.make_overlays") check_overlays_made(job);
+    note_images(job, step);
+    if (step == "host.end_guard") check_not_reversing(job);
+    if (step == "agent.release.writable") check_released(job);
     if (step == "agent.activate.promote") {
         check_overlays_gone(job, "as the target is released");
         check_handover(job);

@@ -38,6 +38,10 @@ class Invariants {
     void on_power_lost(const AgentHost& host);
     /// A step of a target that keeps a journal, on its disks or on that.
     void on_target_step(SimulatedJob& job, std::string_view step);
+    /// A step of a source that takes back what was written on its target, likewise.
+    void on_source_step(SimulatedJob& job, std::string_view step);
+    /// A source is about to say that a batch of what comes back is durable.
+    void on_taken_back(SimulatedJob& job, std::uint64_t batch);
     /// A step of a process on a machine of the job.
     void on_step(SimulatedJob& job, std::string_view step);
     /// An agent says something.
@@ -69,10 +73,17 @@ class Invariants {
     void check_base(SimulatedJob& job, std::string_view when);
     void check_overlays_made(SimulatedJob& job);
     void check_overlays_gone(SimulatedJob& job, const std::string& when);
+    void note_images(SimulatedJob& job, std::string_view step);
+    void note_down(SimulatedJob& job, const statemachine::Event& event);
+    void check_way_back_cut(SimulatedJob& job, const std::string& when);
+    void check_taken_back(SimulatedJob& job);
+    void check_released(SimulatedJob& job);
+    void check_not_reversing(SimulatedJob& job);
     void check_job_end(SimulatedJob& job, const statemachine::Job& state);
 
     World& world_;
     std::uint64_t steps_of_targets_ = 0;  ///< with a journal
+    std::uint64_t steps_of_sources_ = 0;  ///< likewise
     eventlog::Seq last_seq_ = 0;
     /// Command ids whose facts are complete: none may come again.
     std::unordered_set<Uuid, UuidHash> commands_;

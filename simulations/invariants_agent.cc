@@ -25,6 +25,8 @@ bool goes_ahead(EffectKind kind) {
         case EffectKind::activate:
         case EffectKind::validate:
         case EffectKind::start_test:
+        case EffectKind::reverse_drain:
+        case EffectKind::reverse_verify:
             return true;
         default:
             return false;
@@ -40,7 +42,9 @@ bool is_outcome(const ReportBody& body) {
            std::holds_alternative<ReleaseDone>(body) || std::holds_alternative<CleanupDone>(body) ||
            std::holds_alternative<PreflightDone>(body) ||
            std::holds_alternative<StartTestDone>(body) ||
-           std::holds_alternative<RevertTestDone>(body);
+           std::holds_alternative<RevertTestDone>(body) ||
+           std::holds_alternative<ReverseDrainDone>(body) ||
+           std::holds_alternative<ReverseVerifyDone>(body);
 }
 
 /// Released, or fenced in vain and back as before.
@@ -83,7 +87,14 @@ void Invariants::check_wanted(const OrchestratorHost& from, const std::string& m
         world_.violate("an older copy of the log moves nobody",
                        text_of(id) + " was sent to " + machine);
     const orchestrator::JobEntry* entry = from.core()->state().find(id.job);
-    if (entry == nullptr || !goes_ahead(id.kind)) return;
+    if (entry == nullptr) return;
+    const statemachine::Job& known = entry->job;
+    const bool keeps = known.rollback && !known.reverse_verified &&
+                       known.rollback->mode == statemachine::RollbackMode::keep;
+    if (id.kind == EffectKind::release && keeps && !known.release_pending)
+        world_.violate("what comes back is proved, or given up by a person, before the release",
+                       text_of(id) + " was sent for job " + known.spec.name);
+    if (!goes_ahead(id.kind)) return;
     if (entry->job.paused || entry->job.parked || entry->job.quarantined)
         world_.violate("paused and parked withhold the steps ahead",
                        text_of(id) + " was sent for job " + entry->job.spec.name);
@@ -150,6 +161,11 @@ void Invariants::check_conditions(SimulatedJob& job, const statemachine::Event& 
     if (loses)
         world_.violate("what a rollback loses is acknowledged first",
                        "job " + job.name + " by " + back->by);
+    const auto* given_up = std::get_if<statemachine::ReverseAbandoned>(&event);
+    if (given_up != nullptr && given_up->acknowledged_loss.empty())
+        world_.violate("what a rollback loses is acknowledged first",
+                       "job " + job.name + " by " + given_up->by);
+    if (std::holds_alternative<statemachine::ReverseVerified>(event)) check_taken_back(job);
 }
 
 /// What happened after the verification began, it need not have seen.
@@ -192,7 +208,7 @@ void Invariants::check_fence_is_back(SimulatedJob& job) {
                                    machine.identity);
     if (!job.id) return;
     const auto marker = fences.of_job(*job.id);
-    if (!marker || !*marker || (*marker)->state != agent::FenceState::fenced) return;
+    if (!marker || !*marker || !(*marker)->is_held()) return;
     // One guard holds all of them: while one is gone it cannot be set, and that is reported.
     for (const DiskPair& pair : job.spec.disks)
         if (!job.source_machine->find(pair.source)->present) return;

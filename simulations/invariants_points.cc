@@ -3,60 +3,15 @@
 #include "replicator/redo_journal.h"
 #include "replicator/target_journal.h"
 #include "simulations/invariants.h"
+#include "simulations/remains.h"
 
 namespace drover::sim {
 namespace {
 
-using replicator::MemoryDevice;
 using statemachine::Phase;
 
 /// A recovery takes long compared with a step. A flush changes what a power cut would leave.
 constexpr std::uint64_t steps_a_look = 16;
-
-void put(const Bytes& contents, MemoryDevice& device) {
-    device.contents() = contents;
-}
-
-Bytes bytes_of(const std::vector<Version>& blocks) {
-    Bytes bytes(blocks.size() * replicator::block_bytes);
-    for (std::size_t block = 0; block < blocks.size(); ++block)
-        for (std::size_t i = 0; i < sizeof(Version); ++i)
-            bytes[block * replicator::block_bytes + i] =
-                static_cast<std::uint8_t>(blocks[block] >> (8 * i));
-    return bytes;
-}
-
-std::vector<Version> versions_of(const Bytes& bytes) {
-    std::vector<Version> blocks;
-    for (std::size_t at = 0; at < bytes.size(); at += replicator::block_bytes)
-        blocks.push_back(get_u64(bytes, at));
-    return blocks;
-}
-
-/// What a power cut would leave of the target of a job.
-struct Remains {
-    explicit Remains(const SimulatedJob& job, const Bytes& journal_file)
-        : file(journal_file.size()) {
-        put(journal_file, file);
-        for (const DiskPair& pair : job.spec.disks) {
-            const Disk& disk = *job.target_machine->find(pair.target);
-            auto& copy = copies.emplace_back(
-                std::make_unique<MemoryDevice>(disk.blocks() * replicator::block_bytes));
-            put(bytes_of(disk.durable()), *copy);
-            disks.push_back(copy.get());
-        }
-    }
-
-    [[nodiscard]] std::vector<std::vector<Version>> images() const {
-        std::vector<std::vector<Version>> images;
-        for (const auto& copy : copies) images.push_back(versions_of(copy->contents()));
-        return images;
-    }
-
-    MemoryDevice file;
-    std::vector<std::unique_ptr<MemoryDevice>> copies;
-    replicator::RedoJournal::Disks disks;
-};
 
 }  // namespace
 
@@ -98,7 +53,7 @@ void Invariants::check_power_cut(SimulatedJob& job, const std::string& when,
     const File* const file = world_.environment.files.find(
         replicator::journal_path(job.target_machine->journal_root(), *job.id).native());
     if (file == nullptr || !file->durable) return;
-    Remains remains(job, *file->durable);
+    Remains remains(job, Side::target, *file->durable);
     const auto header = replicator::JournalStore(remains.file).open();
     const bool is_known = header && header->journal == job.journal;
     if (acknowledged == 0 && !is_known) return;  // it is being made

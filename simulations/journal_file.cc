@@ -67,7 +67,9 @@ class SimulatedJournal final : public BlockDevice {
         }
         Environment::current().take_sync_time();
         TRY(File* const file, present());
-        for (std::size_t block = 0; block < file->unsynced.size(); ++block) {
+        // While its name is not durable, neither is what it holds.
+        const bool is_kept = file->durable && file->durable->size() == file->now->size();
+        for (std::size_t block = 0; block < file->unsynced.size() && is_kept; ++block) {
             if (!file->unsynced[block]) continue;
             file->unsynced[block] = false;
             const auto at = static_cast<std::ptrdiff_t>(block * block_bytes);

@@ -16,6 +16,20 @@ constexpr Micros answer_time_max = 10 * second;
 constexpr std::uint32_t retries_max = 6;
 constexpr const char* loss = "I accept that what the target took is lost";
 
+/// A rollback can bring back what the target's users wrote, as far as the job's state says.
+bool can_keep(const statemachine::Job& state) {
+    const auto says_so = [](const std::optional<PreflightDone>& half) {
+        return half && std::ranges::count(half->capabilities, "reverse.sync") > 0;
+    };
+    return std::ranges::all_of(state.preflight, says_so) && state.activate_derived &&
+           !state.fence_breached && !state.fence_broken;
+}
+
+bool is_way_back(Phase phase) {
+    return phase == Phase::rolling_back || phase == Phase::reverse_draining ||
+           phase == Phase::reverse_verifying;
+}
+
 }  // namespace
 
 Operator::Operator(World& world, Dice dice)
@@ -109,6 +123,40 @@ void Operator::look(SimulatedJob& job) {
     act_by_phase(job, *state);
 }
 
+void Operator::phase_entered(SimulatedJob& job) {
+    if (job.phase != Phase::reverse_draining || !job.script.abandons) return;
+    world_.scheduler.after(job.script.abandon_after, [this, &job] {
+        if (job.done || job.request_pending) return;
+        wish(job, statemachine::AbandonReverse{loss}, "too slow");
+    });
+}
+
+void Operator::roll_back(SimulatedJob& job, const statemachine::Job& state) {
+    const bool keeps = job.script.keeps && !job.target_lost && can_keep(state);
+    const auto mode =
+        keeps ? statemachine::RollbackMode::keep : statemachine::RollbackMode::discard;
+    wish(job, statemachine::Rollback{mode, loss});
+}
+
+/// What cannot come back any more, or does not after many attempts. True if something was done.
+bool Operator::give_up_way_back(SimulatedJob& job, const statemachine::Job& state) {
+    const bool keeps = is_way_back(state.phase) && state.rollback &&
+                       state.rollback->mode == statemachine::RollbackMode::keep;
+    if (!keeps) return false;
+    // Once it is proved only its agent can say that it is not there after all.
+    const bool may =
+        !state.reverse_verified || (state.parked && state.parked->error.id() == "reverse_not_done");
+    const Micros stuck = world_.scheduler.now() - job.phase_since;
+    const bool is_lost = (job.target_lost || state.target_stop_confirmed) && stuck > 240 * second;
+    const bool is_hopeless =
+        state.parked && (state.fence_breached || state.fence_broken || job.retries >= retries_max ||
+                         (state.parked->step == EffectKind::reverse_drain && !state.changes_known));
+    if (!may || !(is_lost || is_hopeless)) return false;
+    job.retries = 0;
+    wish(job, statemachine::AbandonReverse{loss}, "it does not come back");
+    return true;
+}
+
 /// True if something was done about a job that does not go on by itself.
 bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
     const Micros stuck = world_.scheduler.now() - job.phase_since;
@@ -116,6 +164,7 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
         wish(job, statemachine::LiftQuarantine{}, "looked at it");
         return true;
     }
+    if (give_up_way_back(job, state)) return true;
     const bool before_target = statemachine::is_in_cutover(state.phase) && !state.activate_derived;
     if (state.parked) {
         if (before_target && (job.retries >= retries_max || state.fence_breached)) {
@@ -123,7 +172,7 @@ bool Operator::help(SimulatedJob& job, const statemachine::Job& state) {
             wish(job, statemachine::Rollback{});
         } else if (statemachine::is_in_cutover(state.phase) && job.retries >= 4 * retries_max) {
             job.retries = 0;
-            wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
+            roll_back(job, state);
         } else if (state.phase == Phase::testing && job.retries >= retries_max) {
             job.retries = 0;
             wish(job, statemachine::TestRevert{});
@@ -262,7 +311,7 @@ void Operator::decide_hold(SimulatedJob& job, const statemachine::Job& state) {
                             state.fence_broken || job.target_lost || state.copy_differs;
     if (rolls_back) {
         ++job.rollbacks_done;
-        return wish(job, statemachine::Rollback{statemachine::RollbackMode::discard, loss});
+        return roll_back(job, state);
     }
     if (std::exchange(job.script.mistypes, false)) return wish(job, statemachine::Commit{"jbo"});
     wish(job, statemachine::Commit{job.name});

@@ -13,6 +13,9 @@ class Operator {
     /// Looks at the job after `delay`, unless a look is due already.
     void look_after(SimulatedJob& job, Micros delay);
 
+    /// The job has just entered its phase: some think better of it at once.
+    void phase_entered(SimulatedJob& job);
+
     /// Commands that were acknowledged, by id: must stand in the log for ever.
     struct Acknowledged {
         Uuid command_id;
@@ -29,6 +32,8 @@ class Operator {
     void wish(SimulatedJob& job, statemachine::Wish wish, const std::string& reason = {});
     void act_by_phase(SimulatedJob& job, const statemachine::Job& state);
     [[nodiscard]] bool help(SimulatedJob& job, const statemachine::Job& state);
+    [[nodiscard]] bool give_up_way_back(SimulatedJob& job, const statemachine::Job& state);
+    void roll_back(SimulatedJob& job, const statemachine::Job& state);
     void give_disks(SimulatedJob& job, const statemachine::Job& state);
     void look_after_copy(SimulatedJob& job, const statemachine::Job& state);
     void look_after_test(SimulatedJob& job, const statemachine::Job& state);

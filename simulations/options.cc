@@ -51,6 +51,13 @@ Options draw_options(std::uint64_t seed, std::uint32_t jobs, FaultProfile faults
         options.journal_blocks = static_cast<std::uint32_t>(journals.between(16, 40));
         options.blocks = std::max<std::uint32_t>(options.blocks, 24);
     }
+    // Mostly rings that hold all that can come back, and what it overwrites.
+    Dice ways(seed ^ 0x0b7104dULL);
+    if (ways.one_in(3) && jobs <= 200 && day == 0) {
+        const std::uint32_t all = options.disks * options.blocks;
+        options.reverse_blocks =
+            ways.one_in(4) ? static_cast<std::uint32_t>(ways.between(16, 40)) : 3 * all + 64;
+    }
     // A large wave is about what many jobs do to one orchestrator; what a copy goes through is what
     // small waves are about. So its copies are small, and quiet most of the time.
     if (jobs > 200) {
@@ -79,6 +86,8 @@ std::string Options::text() const {
         << " to " << tick_max / second << " s" << (shuffle ? ", threads shuffled" : "");
     if (journal_blocks != 0)
         out << ", targets' journals of 2 rings of " << journal_blocks << " blocks";
+    if (reverse_blocks != 0)
+        out << ", sources' journals of 2 rings of " << reverse_blocks << " blocks";
     if (mischief != 0) out << ", mischief in one look of " << mischief;
     return out.str();
 }

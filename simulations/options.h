@@ -44,6 +44,8 @@ struct Options {
     std::uint32_t race_one_in = 0;
     std::uint32_t outage_s_min = 0;    ///< of the outages that jobs allow
     std::uint32_t journal_blocks = 0;  ///< of each ring of the targets' journals; 0: none
+    /// Of each ring of the journals of what comes back to sources; 0: none takes anything back.
+    std::uint32_t reverse_blocks = 0;
     Weather weather;
 
     [[nodiscard]] std::string text() const;

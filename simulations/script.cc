@@ -22,6 +22,18 @@ void draw_tests(const Options& options, SimulatedJob& job) {
     job.script.test_cancels = dice.one_in(8);
 }
 
+/// Sources that take back what was written on their targets.
+void draw_ways_back(const Options& options, SimulatedJob& job) {
+    if (options.reverse_blocks == 0) return;
+    Dice dice(options.seed ^ (0x5400ULL + job.index));
+    job.script.takes_back = !dice.one_in(5);
+    job.script.keeps = !dice.one_in(3);
+    job.script.abandons = dice.one_in(4);
+    job.script.abandon_after =
+        dice.one_in(2) ? dice.between(0, 50'000) : dice.between(0, 5 * second);
+    if (job.script.keeps && dice.one_in(2) && job.script.rollbacks == 0) job.script.rollbacks = 1;
+}
+
 }  // namespace
 
 void draw_script(const Options& options, Dice& own, SimulatedJob& job) {
@@ -40,6 +52,7 @@ void draw_script(const Options& options, Dice& own, SimulatedJob& job) {
     job.script.rollbacks = static_cast<std::uint32_t>(own.one_in(3) ? own.between(1, 2) : 0);
     job.script.cancels = job.script.rollbacks > 0 && own.one_in(2);
     draw_tests(options, job);
+    draw_ways_back(options, job);
 }
 
 }  // namespace drover::sim

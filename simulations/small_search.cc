@@ -39,6 +39,8 @@ class Search {
                shared("one party cut off at a step",
                       [this] { return strike_steps("_cut_at_step"); }) &&
                shared("tests, stopped at a step", [this] { return strike_journals(test_); }) &&
+               shared("ways back, stopped at a step",
+                      [this] { return strike_journals(way_back_); }) &&
                shared("two strikes at boundaries", [this] { return strike_twice(); });
     }
 
@@ -207,7 +209,7 @@ class Search {
         if (!holds({history, {}, true}, &plain)) return false;
         for (const auto& [party, last] : plain.steps_to) {
             if (party == "orchestrator") continue;
-            for (const char* how : {"_at_step", "_dark_at_step"})
+            for (const char* how : {"_at_step", "_dark_at_step", "_abandons_at_step"})
                 for (std::uint64_t step = plain.steps_from[party] + 1 + share_; step <= last;
                      step += options_.processes)
                     if (!holds({history, {{party + how, step}}, true})) return false;
@@ -233,6 +235,7 @@ class Search {
     const std::vector<std::string> strikes_ = strike_names();
     const std::vector<std::string> test_ = {"start", "test-start", "test-revert", "cutover",
                                             "commit"};
+    const std::vector<std::string> way_back_ = {"start", "cutover", "rollback-keep", "cancel"};
     Coverage coverage_;
     std::set<std::string> seen_;
     std::vector<Known> known_;

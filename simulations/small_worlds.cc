@@ -32,6 +32,7 @@ Options tiny_options(bool journals) {
     options.race_one_in = 0;
     options.outage_s_min = 600;
     options.journal_blocks = journals ? 16 : 0;
+    options.reverse_blocks = journals ? 32 : 0;
     options.weather = {};
     return options;
 }
@@ -191,6 +192,7 @@ class SmallRun {
         world_.calm_at = 0;
         SimulatedJob& job = world_.jobs.front();
         job.script = tiny_script();
+        job.script.takes_back = small.journals;
         if (small.journals) job.target_machine->overlay_kinds = {"reflink"};
         world_.hooks.on_fact = [this](std::uint64_t count, const orchestrator::Fact& fact) {
             on_fact(count, fact);

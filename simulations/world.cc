@@ -1,6 +1,5 @@
 #include "simulations/world.h"
 
-#include "agent/exposure.h"
 #include "base/assert.h"
 #include "base/sha256.h"
 #include "simulations/invariants.h"
@@ -148,6 +147,7 @@ void World::build_job(std::uint32_t index) {
     agent.tick_min = options.tick_min;
     agent.tick_max = options.tick_max;
     agent.name = source;
+    agent.journal_bytes = std::uint64_t{options.reverse_blocks} * replicator::block_bytes;
     job.source = std::make_unique<AgentHost>(*job.source_machine, network, agent, own.next());
     agent.name = target;
     agent.journal_bytes = std::uint64_t{options.journal_blocks} * replicator::block_bytes;
@@ -158,6 +158,9 @@ void World::build_job(std::uint32_t index) {
         };
     job.target->on_acknowledged = [this, &job](std::uint64_t batch) {
         invariants_->on_acknowledged(job, batch);
+    };
+    job.source->on_acknowledged = [this, &job](std::uint64_t batch) {
+        invariants_->on_taken_back(job, batch);
     };
     draw_script(options, own, job);
 }
@@ -189,13 +192,7 @@ void World::enrol_all() {
             enrol(*host, token, orchestrator::CreateToken{host->options.name, token, 7 * 86'400},
                   token);
         }
-        const agent::ExposureStore exposures(
-            agent::StatePaths{job.target_machine->state_root()}.exposures());
-        const auto ops = open_host(*job.target_machine);
-        for (const DiskPair& disk : job.spec.disks) {
-            const auto exposed = agent::expose_disk(exposures, *ops, disk.target, {});
-            DROVER_ASSERT(exposed.has_value());
-        }
+        expose_disks(job);
         Dice own = dice.fork(500'000 + job.index);
         const Micros start = 3 * second + own.between(0, second);
         scheduler.at(start, [&job] { job.source->start(); });
@@ -204,24 +201,6 @@ void World::enrol_all() {
                      [this, &job] { churn(job); });
         operator_->look_after(job, 5 * second);
     }
-}
-
-void World::churn(SimulatedJob& job) {
-    if (job.done) return;
-    Dice own(options.seed ^ (job.index * 0x9e37ULL) ^ static_cast<std::uint64_t>(scheduler.now()));
-    // Now and then more than a journal has room for.
-    const bool is_flood = options.journal_blocks != 0 && own.one_in(6);
-    const auto burst = is_flood ? own.between(8, 60) : own.between(1, 4);
-    for (Machine* machine : {job.source_machine.get(), job.target_machine.get()})
-        for (std::int64_t i = 0; i < burst; ++i)
-            (void)machine->write_as_workload(job.name, own.below(options.disks),
-                                             own.below(options.blocks));
-    if (job.target_machine->trials.contains(job.name))
-        for (std::int64_t i = 0; i < burst; ++i)
-            (void)job.target_machine->write_as_trial(job.name, own.below(options.disks),
-                                                     own.below(options.blocks));
-    scheduler.after(own.between(options.churn_every / 2, options.churn_every * 3 / 2),
-                    [this, &job] { churn(job); });
 }
 
 void World::strike(const Fault& fault) {
@@ -386,7 +365,10 @@ void World::take_in(const eventlog::Record& record, const orchestrator::Fact& fa
     invariants_->on_fact(record, fact);
     ++coverage.phases[std::string(name_of(job.phase))];
     const bool is_new = std::holds_alternative<statemachine::JobPlanned>(*event);
-    if (job.phase != before || is_new) strike_on_phase(job);
+    if (job.phase != before || is_new) {
+        strike_on_phase(job);
+        operator_->phase_entered(job);
+    }
     operator_->look_after(job, second + static_cast<Micros>(facts_ % 3) * second / 2);
 }
 
@@ -401,30 +383,23 @@ SimulatedJob* World::job_of_process(ProcessId process) {
     return known->second;
 }
 
-/// A user's write while the replicator reads: after the bytes were taken, before it knows them.
-void World::race(ProcessId process) {
-    SimulatedJob* job = job_of_process(process);
-    if (job == nullptr || job->source->process() != process || scheduler.now() > calm_at) return;
-    if (!race_dice_.one_in(options.race_one_in)) return;
-    (void)job->source_machine->write_as_workload(job->name, race_dice_.below(options.disks),
-                                                 race_dice_.below(options.blocks));
-}
-
 void World::on_step(std::string_view name) {
     const ProcessId process = scheduler.running_process();
     if (process == no_process) return;
     if (!coverage.steps.contains(name)) coverage.steps.emplace(name);
     if (hooks.on_step) hooks.on_step(name);
     if (options.race_one_in != 0 && name == "disk.read") race(process);
-    if (name.starts_with("host.") || name == "agent.activate.promote" ||
-        name == "agent.fence.proof" || name == "agent.started") {
+    if (name.starts_with("host.") || name.starts_with("agent.")) {
         if (SimulatedJob* job = job_of_process(process)) invariants_->on_step(*job, name);
     }
-    if (options.journal_blocks != 0 &&
+    const bool has_journals = options.journal_blocks != 0 || options.reverse_blocks != 0;
+    if (has_journals &&
         (name.starts_with("journal.") || name == "disk.written" || name == "disk.flushed")) {
         SimulatedJob* job = job_of_process(process);
-        if (job != nullptr && job->target->process() == process)
+        if (job != nullptr && job->target->process() == process && options.journal_blocks != 0)
             invariants_->on_target_step(*job, name);
+        if (job != nullptr && job->source->process() == process)
+            invariants_->on_source_step(*job, name);
     }
     if (step_kills_.empty()) return;
     const auto kill = step_kills_.find(process);

@@ -62,6 +62,11 @@ struct Script {
     Micros test_at = 0;
     Micros test_lasts = 0;
     bool test_cancels = false;  ///< the job, with its test standing
+    // Where sources take back what was written on targets:
+    bool takes_back = false;  ///< root gave the source's disks for it
+    bool keeps = false;       ///< rolls back so, where it can
+    bool abandons = false;    ///< the way back, once it has begun
+    Micros abandon_after = 0;
 };
 
 struct SimulatedJob {
@@ -98,7 +103,10 @@ struct SimulatedJob {
     SourceHistory source_history;   ///< where targets keep journals
     Uuid journal;                   ///< of the target, when it acknowledged for the last time
     std::uint64_t acknowledged = 0;
-    bool verified_by_induction = false;  ///< that verification compared nothing
+    bool verified_by_induction = false;              ///< that verification compared nothing
+    std::vector<std::vector<Version>> fenced_image;  ///< of the source; empty: no fence stands
+    std::vector<std::vector<Version>> down_image;    ///< of the target, when it was down
+    std::uint64_t taken_back = 0;  ///< batch that the source acknowledged for the last time
 };
 
 /// How a search over small worlds reaches into a run. Each may be empty.
@@ -178,6 +186,7 @@ class World {
 
     void strike(const Fault& fault);
     void strike_on_phase(const SimulatedJob& job);
+    void expose_disks(const SimulatedJob& job);
     void build_job(std::uint32_t index);
     void enrol_all();
     void enrol(const AgentHost& host, const Hash& token, orchestrator::RegistryWish wish,

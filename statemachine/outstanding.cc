@@ -380,7 +380,8 @@ bool wants_release(const Job& job) {
     const bool is_out = target_is_out(job) || DROVER_MUTANT("release_before_stop");
     if (!is_out || job.phase != Phase::rolling_back) return false;
     DROVER_ASSERT(job.rollback.has_value());
-    return job.rollback->mode == RollbackMode::discard || job.reverse_verified;
+    return job.rollback->mode == RollbackMode::discard || job.reverse_verified ||
+           DROVER_MUTANT("reverse_unproved");
 }
 
 bool is_current(const Job& job, const EffectId& id) {

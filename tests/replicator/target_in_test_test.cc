@@ -68,9 +68,9 @@ struct TestLab : Lab {
 
     [[nodiscard]] std::uint64_t held_bytes() { return target->progress().journal_lag_bytes; }
 
-    /// Something that was written when the journal held `held` is durable in it.
-    [[nodiscard]] bool journal_took_more_than(std::uint64_t held) {
-        return eventually([&] { return held_bytes() > held; });
+    /// Something that was written when the journal held `bytes` is durable in it.
+    [[nodiscard]] bool journal_took_more_than(std::uint64_t bytes) {
+        return eventually([&] { return held_bytes() > bytes; });
     }
 
     /// The source waits, and says why: each of `words` is in the reason.

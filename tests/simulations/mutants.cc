@@ -53,6 +53,9 @@ constexpr std::array mutants = {
     Mutant{"older_log_obeyed", "a log that ends before the witness is not obeyed"},
     Mutant{"frozen_applies", "nothing is applied below the overlay of a test"},
     Mutant{"overlay_left", "a revert removes the overlays"},
+    Mutant{"reverse_unmarked", "a marker says so before what comes back is written"},
+    Mutant{"abandon_keeps_bytes", "what is abandoned is undone before the release"},
+    Mutant{"first_point_given_up", "the fence point is never given up for room"},
     // ---- the orchestrator ----
     Mutant{"answer_before_append", "a command is answered when its facts are durable"},
     Mutant{"repeat_applied_again", "a repeated command gets its recorded answer"},
@@ -69,6 +72,7 @@ constexpr std::array mutants = {
     Mutant{"deadline_ignored", "an outage beyond its limit is rolled back"},
     Mutant{"commit_unconfirmed", "a commit is confirmed by name"},
     Mutant{"loss_not_asked", "what a rollback loses is acknowledged first"},
+    Mutant{"reverse_unproved", "a rollback that keeps is proved before the release"},
     Mutant{"retry_keeps_cause", "a retry is a new effect"},
 };
 
