@@ -102,7 +102,10 @@ Decision decide_on(const AbandonReverse& wish, const Asked& asked) {
                   {Phase::rolling_back, Phase::reverse_draining, Phase::reverse_verifying});
     if (!keeps) return wrong_phase(asked, "no rollback that keeps the target's writes is running");
     if (wish.acknowledged_loss.empty()) return not_acknowledged(asked);
-    return Accepted{{ReverseAbandoned{asked.command.actor, wish.acknowledged_loss}}};
+    Accepted accepted{{ReverseAbandoned{asked.command.actor, wish.acknowledged_loss}}};
+    // What had failed is done anew: under its old name nobody would try it again.
+    if (job.parked) accepted.events.push_back(RetryStarted{asked.command.actor, job.attempt + 1});
+    return accepted;
 }
 
 }  // namespace drover::statemachine

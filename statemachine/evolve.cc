@@ -249,9 +249,6 @@ class Applier {
             job_.target_took_writes = true;
             job_.phase_cause = cause_;
         }
-        // A Deactivate that had failed is done anew: under its old name nobody would try it again.
-        if (job_.parked && !job_.target_deactivated) job_.deactivate_cause = cause_;
-        if (job_.parked) renew_debts();
         job_.parked.reset();
     }
 
