@@ -1,6 +1,8 @@
 // A redo journal that is frozen for a test: whatever happens to it, the disks stay as they were,
 // and once it is thawed they get what was acknowledged meanwhile.
+#include "replicator/target_journal.h"
 #include "tests/replicator/redo_play.h"
+#include "tests/replicator/replica_lab.h"
 #include "tests/replicator/result_checks.h"
 
 #include <catch2/catch.hpp>
@@ -8,6 +10,7 @@
 namespace drover::replicator::testing {
 namespace {
 
+constexpr std::uint64_t mib = 1U << 20;
 constexpr int actions = 40;
 
 enum class End { killed, power_cut };
@@ -192,6 +195,32 @@ TEST_CASE("frozen journal: ended while it is applied after the thaw, it is appli
         REQUIRE(play.disks() == play.images.at(last));
         REQUIRE(play.go_on() == "");
     }
+}
+
+TEST_CASE("target journal: one that failed is not open, until it is opened anew") {
+    const TemporaryDirectory directory{"/var/tmp"};
+    Machine machine{1};
+    CrashDisk disk(machine, mib, "target");
+    TargetJournal journal({directory.path(), mib, mib, 4}, JobId());
+    Checkpoint checkpoint;
+    checkpoint.state = CheckpointState::syncing;
+    checkpoint.disks.resize(1);
+    checkpoint.disks[0].size_bytes = mib;
+    const auto begun = journal.begin({&disk}, checkpoint);
+    REQUIRE(ok(begun));
+    REQUIRE(journal.is_open());
+    FrameHeader frame;
+    frame.kind = FrameKind::data;
+    frame.batch = 1;
+    frame.raw_length = block_bytes;
+    machine.mishaps[machine.steps + 1] = Mishap::io_error;
+    CHECK_FALSE(journal.add(frame, Bytes(block_bytes, 7)).has_value());
+    CHECK_FALSE(journal.is_open());
+    CHECK_FALSE(journal.thaw().has_value());
+    REQUIRE(ok(journal.begin({&disk}, *begun)));
+    CHECK(journal.is_open());
+    CHECK(ok(journal.thaw()));
+    CHECK(ok(journal.add(frame, Bytes(block_bytes, 7))));
 }
 
 }  // namespace

@@ -2,7 +2,6 @@
 #include "replicator/checkpoint.h"
 #include "replicator/journal_file.h"
 #include "replicator/peer_codec.h"
-#include "tests/replicator/crash_disk.h"
 #include "tests/replicator/replica_lab.h"
 #include "tests/replicator/result_checks.h"
 
@@ -86,32 +85,6 @@ TEST_CASE("target journal: after the mirror each quiet pass is a point, and a dr
     CHECK(stored.mode == JournalMode::journal);
     CHECK(stored.batch == lab.points().back().batch);
     CHECK(lab.source->verify().has_value());
-}
-
-TEST_CASE("target journal: one that failed is not open, until it is opened anew") {
-    const TemporaryDirectory directory{"/var/tmp"};
-    Machine machine{1};
-    CrashDisk disk(machine, mib, "target");
-    TargetJournal journal({directory.path(), mib, mib, 4}, JobId());
-    Checkpoint checkpoint;
-    checkpoint.state = CheckpointState::syncing;
-    checkpoint.disks.resize(1);
-    checkpoint.disks[0].size_bytes = mib;
-    const auto begun = journal.begin({&disk}, checkpoint);
-    REQUIRE(ok(begun));
-    REQUIRE(journal.is_open());
-    FrameHeader frame;
-    frame.kind = FrameKind::data;
-    frame.batch = 1;
-    frame.raw_length = block_bytes;
-    machine.mishaps[machine.steps + 1] = Mishap::io_error;
-    CHECK_FALSE(journal.add(frame, Bytes(block_bytes, 7)).has_value());
-    CHECK_FALSE(journal.is_open());
-    CHECK_FALSE(journal.thaw().has_value());
-    REQUIRE(ok(journal.begin({&disk}, *begun)));
-    CHECK(journal.is_open());
-    CHECK(ok(journal.thaw()));
-    CHECK(ok(journal.add(frame, Bytes(block_bytes, 7))));
 }
 
 TEST_CASE("target journal: what was written before the time of a point is in the point") {
