@@ -4,16 +4,20 @@
 ///   disk-writer write DEVICE MIB_PER_S SEED PID_FILE REPORT   a few blocks are written much more
 ///   often than the rest
 ///   disk-writer lost REPORT DEVICE       how many acknowledged writes DEVICE does not hold
-///   disk-writer differ DEVICE DEVICE     how many blocks of 4 KiB differ
+///   disk-writer torn REPORT DEVICE       how many blocks of DEVICE, which was blank before, are
+///   not as they were at the moment of its newest write disk-writer differ DEVICE DEVICE     how
+///   many blocks of 4 KiB differ
 ///
 /// REPORT: a line with the time of the last acknowledged flush in microseconds since 1970 and the
-/// number of acknowledged writes; then for each block written its number and its last content's.
+/// number of acknowledged writes; then for each of these, in order, the block's number and its
+/// content's. A content begins with its number; each write is the next one, once the last is done.
 #include "base/clock.h"
 #include "base/fd.h"
 #include "bench/loop_disk.h"
 #include "bench/measure.h"
 
 #include <algorithm>
+#include <cinttypes>
 #include <cmath>
 #include <csignal>
 #include <cstdio>
@@ -74,34 +78,39 @@ class Choice {
     std::uint64_t x_;
 };
 
+struct Write {
+    std::uint64_t block = 0;
+    std::uint64_t content = 0;
+};
+
 struct Acknowledged {
-    std::map<std::uint64_t, std::uint64_t> content_of;  ///< block: number of its content
-    std::uint64_t writes = 0;
+    std::vector<Write> writes;
     WallMicros last_micros = 0;
 };
+
+void fill(PageBuffer& buffer, std::uint64_t content) {
+    buffer.fill(content);
+    std::memcpy(buffer.data(), &content, sizeof content);
+}
 
 Acknowledged write_until_stopped(Fd disk, double bytes_per_us, std::uint64_t seed) {
     Acknowledged all;
     Choice choice(size_of(disk) / block_bytes, seed);
     PageBuffer buffer(block_bytes);
-    std::vector<std::pair<std::uint64_t, std::uint64_t>> group;
     std::uint64_t content = seed << 32;
     double due_us = now_us();
     const SystemClock clock;
     while (stop_asked == 0) {
-        group.clear();
         for (std::size_t i = 0; i < writes_per_flush; ++i) {
-            buffer.fill(++content);
+            fill(buffer, ++content);
             const std::uint64_t block = choice.next();
             if (::pwrite(disk.get(), buffer.data(), block_bytes,
                          static_cast<off_t>(block * block_bytes)) != block_bytes)
                 fail(std::string("a write was refused: ") + std::strerror(errno));
-            group.emplace_back(block, content);
+            all.writes.push_back({block, content});
         }
         if (::fdatasync(disk.get()) != 0) fail("a flush was refused");
         all.last_micros = clock.wall_micros();
-        all.writes += group.size();
-        for (const auto& [block, number] : group) all.content_of[block] = number;
         // What it is behind it may catch up, but not more than a moment's worth.
         due_us =
             std::max(due_us + static_cast<double>(writes_per_flush * block_bytes) / bytes_per_us,
@@ -122,8 +131,8 @@ int write(char** words) {
     // The disk is closed: whoever waits for that need not wait for the report.
     ::unlink(pid_file.c_str());
     std::ofstream report(std::string(words[4]) + ".new");
-    report << all.last_micros << ' ' << all.writes << '\n';
-    for (const auto& [block, number] : all.content_of) report << block << ' ' << number << '\n';
+    report << all.last_micros << ' ' << all.writes.size() << '\n';
+    for (const Write& one : all.writes) report << one.block << ' ' << one.content << '\n';
     report.close();
     return report && std::rename((std::string(words[4]) + ".new").c_str(), words[4]) == 0 ? 0 : 1;
 }
@@ -134,21 +143,56 @@ void read_block(const Fd& disk, std::uint64_t block, PageBuffer& into) {
         fail("cannot read a disk");
 }
 
-int lost(char** words) {
-    std::ifstream report(words[0]);
-    const Fd disk = open_disk(words[1], O_RDONLY);
+std::vector<Write> writes_of(const char* report) {
+    std::ifstream in(report);
+    Write one;
+    in >> one.block >> one.content;  // when, and how many
+    std::vector<Write> writes;
+    while (in >> one.block >> one.content) writes.push_back(one);
+    if (writes.empty()) fail(std::string("nothing was written, says ") + report);
+    return writes;
+}
+
+/// Blocks of the disk, of those that were written at all, that do not hold what `upto` and the
+/// writes before it left in them; that is zeroes for those that were written only later.
+std::uint64_t blocks_not_as_of(const Fd& disk, const std::vector<Write>& writes,
+                               std::uint64_t upto) {
+    std::map<std::uint64_t, std::uint64_t> held;
+    for (const Write& one : writes) {
+        std::uint64_t& content = held[one.block];
+        if (one.content <= upto) content = one.content;
+    }
     PageBuffer wanted(block_bytes);
     PageBuffer found(block_bytes);
-    std::uint64_t block = 0;
-    std::uint64_t number = 0;
-    std::uint64_t missing = 0;
-    report >> block >> number;
-    while (report >> block >> number) {
-        wanted.fill(number);
+    std::uint64_t others = 0;
+    for (const auto& [block, content] : held) {
+        if (content == 0) std::memset(wanted.data(), 0, block_bytes);
+        if (content != 0) fill(wanted, content);
         read_block(disk, block, found);
-        missing += std::memcmp(wanted.data(), found.data(), block_bytes) != 0 ? 1 : 0;
+        others += std::memcmp(wanted.data(), found.data(), block_bytes) != 0 ? 1 : 0;
     }
-    std::printf("%llu\n", static_cast<unsigned long long>(missing));
+    return others;
+}
+
+int lost(char** words) {
+    const std::vector<Write> writes = writes_of(words[0]);
+    const Fd disk = open_disk(words[1], O_RDONLY);
+    std::printf("%" PRIu64 "\n", blocks_not_as_of(disk, writes, writes.back().content));
+    return 0;
+}
+
+int torn(char** words) {
+    const std::vector<Write> writes = writes_of(words[0]);
+    const Fd disk = open_disk(words[1], O_RDONLY);
+    std::uint64_t newest = 0;
+    PageBuffer found(block_bytes);
+    for (const Write& one : writes) {
+        read_block(disk, one.block, found);
+        std::uint64_t content = 0;
+        std::memcpy(&content, found.data(), sizeof content);
+        newest = std::max(newest, content);
+    }
+    std::printf("%" PRIu64 "\n", blocks_not_as_of(disk, writes, newest));
     return 0;
 }
 
@@ -168,7 +212,7 @@ int differ(char** words) {
             differing +=
                 std::memcmp(ours.data() + at, theirs.data() + at, block_bytes) != 0 ? 1 : 0;
     }
-    std::printf("%llu\n", static_cast<unsigned long long>(differing));
+    std::printf("%" PRIu64 "\n", differing);
     return 0;
 }
 
@@ -176,10 +220,11 @@ int run(int argc, char** argv) {
     const std::string what = argc > 1 ? argv[1] : "";
     if (what == "write" && argc == 7) return write(argv + 2);
     if (what == "lost" && argc == 4) return lost(argv + 2);
+    if (what == "torn" && argc == 4) return torn(argv + 2);
     if (what == "differ" && argc == 4) return differ(argv + 2);
     fail(
         "usage: disk-writer write DEVICE MIB_PER_S SEED PID_FILE REPORT | lost REPORT DEVICE | "
-        "differ DEVICE DEVICE");
+        "torn REPORT DEVICE | differ DEVICE DEVICE");
 }
 
 }  // namespace

@@ -32,6 +32,8 @@ void bench_delta(const ReplicaScale& scale);
 void bench_memory(const ReplicaScale& scale);
 /// Comparison of disks whose tracker was lost, and the full comparison before a release.
 void bench_compare(const ReplicaScale& scale);
+/// How far points of a live source lie apart, and whether each is one moment of it.
+void bench_points(const ReplicaScale& scale);
 /// What a writer on the source notices, and what is sent for what it writes.
 void bench_live(const ReplicaScale& scale);
 

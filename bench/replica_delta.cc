@@ -4,6 +4,7 @@
 #include "bench/replica_pair.h"
 
 #include <cstdio>
+#include <filesystem>
 
 namespace drover::bench {
 namespace {
@@ -13,26 +14,26 @@ constexpr std::uint64_t block = 4096;
 
 class DeltaRun {
   public:
-    explicit DeltaRun(const ReplicaScale& scale)
+    DeltaRun(const ReplicaScale& scale, const std::string& disks)
         : scale_(scale),
           log_(scale.directory + "/peers.log"),
           size_(scale.delta_mib * mib),
-          source_(scale.memory_directory, size_),
-          target_(scale.memory_directory, size_),
-          peer_target_(scale.memory_directory, size_) {
+          source_(disks, size_),
+          target_(disks, size_),
+          peer_target_(disks, size_) {
         source_.fill(0, size_, 1);
         copy_to_peer();
     }
 
-    /// `per_mille` of the disk changed, again and again.
-    void share(std::uint64_t per_mille) {
+    /// `per_mille` of the disk changed, again and again. `name` tells the row from others.
+    void share(std::uint64_t per_mille, const std::string& name, bool has_journal = false) {
         const std::uint64_t blocks = size_ / block * per_mille / 1000;
         std::vector<double> ours;
         std::vector<double> amplification;
         std::vector<double> nbdcopy;
         std::vector<double> rsync;
         {
-            Pair pair({source_.path(), target_.path(), scale_.directory + "/pair", true});
+            Pair pair(options(has_journal));
             pair.start_source();
             (void)pair.wait_mirrored();
             pair.drain();
@@ -56,10 +57,19 @@ class DeltaRun {
             rsync.push_back(seconds_of(rsync_command(source_, peer_target_), log_));
             check(peer_target_, "rsync");
         }
-        print(per_mille, ours, amplification, nbdcopy, rsync);
+        print(per_mille, name, ours, amplification, nbdcopy, rsync);
     }
 
   private:
+    /// A journal lies on the real disk: it refuses memory.
+    [[nodiscard]] PairOptions options(bool has_journal) const {
+        PairOptions options{source_.path(), target_.path(), scale_.directory + "/pair"};
+        if (!has_journal) return options;
+        options.journal.emplace().directory = scale_.directory + "/journal";
+        std::filesystem::create_directories(options.journal->directory);
+        return options;
+    }
+
     double copy_to_peer() {
         double seconds = 0;
         {
@@ -75,15 +85,16 @@ class DeltaRun {
         if (differing != 0) fail(name + " left " + std::to_string(differing) + " bytes different");
     }
 
-    void print(std::uint64_t per_mille, const std::vector<double>& ours,
+    void print(std::uint64_t per_mille, const std::string& name, const std::vector<double>& ours,
                const std::vector<double>& amplification, const std::vector<double>& nbdcopy,
                const std::vector<double>& rsync) const {
         const double seconds = median(ours);
         std::printf(
-            "| %llu MiB, %.1f %% | %.1f (%.1f to %.1f) | %.3f | %.2f | %.2f | %.0f | %.0f |\n",
+            "| %llu MiB, %.1f %%, %s | %.1f (%.1f to %.1f) | %.3f | %.2f | %.2f | %.0f | %.0f |\n",
             static_cast<unsigned long long>(scale_.delta_mib), static_cast<double>(per_mille) / 10,
-            seconds * 1e3, quantile(ours, 0) * 1e3, quantile(ours, 1) * 1e3, median(amplification),
-            median(nbdcopy), median(rsync), median(nbdcopy) / seconds, median(rsync) / seconds);
+            name.c_str(), seconds * 1e3, quantile(ours, 0) * 1e3, quantile(ours, 1) * 1e3,
+            median(amplification), median(nbdcopy), median(rsync), median(nbdcopy) / seconds,
+            median(rsync) / seconds);
         std::fflush(stdout);
     }
 
@@ -109,8 +120,14 @@ void bench_delta(const ReplicaScale& scale) {
         "| disk, changed | drover ms (from, to) | bytes on the wire : bytes changed | nbdcopy s | "
         "rsync s | nbdcopy : drover | rsync : drover |\n");
     std::printf("|---|---|---|---|---|---|---|\n");
-    DeltaRun run(scale);
-    for (const std::uint64_t per_mille : {1U, 10U, 100U}) run.share(per_mille);
+    {
+        DeltaRun run(scale, scale.memory_directory);
+        for (const std::uint64_t per_mille : {1U, 10U, 100U}) run.share(per_mille, "in memory");
+        run.share(10, "in memory, with a journal on the real disk", true);
+    }
+    DeltaRun run(scale, scale.directory);
+    run.share(10, "real disk");
+    run.share(10, "real disk, with a journal", true);
 }
 
 }  // namespace drover::bench

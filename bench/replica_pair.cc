@@ -1,6 +1,7 @@
 #include "bench/replica_pair.h"
 
 #include "bench/measure.h"
+#include "bench/target_questions.h"
 #include "bench/tcp_link.h"
 #include "replicator/target_replica.h"
 #include "wire/tls_link.h"
@@ -11,6 +12,7 @@
 #include <thread>
 
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -94,21 +96,21 @@ wire::TlsIdentity Pair::identity_of(const std::string& agent) const {
 
 void Pair::start_target() {
     int ends[2] = {-1, -1};
-    if (::pipe(ends) != 0) fail("cannot make a pipe");
+    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0)
+        fail("cannot make a socket");
     std::fflush(nullptr);
     target_ = ::fork();
     if (target_ < 0) fail("cannot fork");
     if (target_ == 0) {
         ::close(ends[0]);
-        serve_target(ends[1]);
+        serve_target(Fd(ends[1]));
     }
     ::close(ends[1]);
-    const bool told = ::read(ends[0], &ports_, sizeof ports_) == sizeof ports_;
-    ::close(ends[0]);
-    if (!told) fail("the target did not start");
+    to_target_ = Fd(ends[0]);
+    receive(to_target_, ports_);
 }
 
-void Pair::serve_target(int ports_out) {
+void Pair::serve_target(Fd parent) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     replicator::TargetConfig config;
     config.ticket = ticket_;
@@ -116,6 +118,7 @@ void Pair::serve_target(int ports_out) {
         must(replicator::open_device(options_.target, replicator::Access::read_write)));
     config.state_directory = options_.directory / target_agent;
     config.overwrite_acknowledged = true;
+    config.journal = options_.journal;
     const std::shared_ptr<replicator::TargetReplica> target =
         must(replicator::open_target_replica(std::move(config), clock_, random_));
     replicator::PeerGate gate(
@@ -138,9 +141,24 @@ void Pair::serve_target(int ports_out) {
         plain_bulk = std::make_unique<PlainListener>(peer, bulk);
         ports = {plain_control->port(), plain_bulk->port()};
     }
-    if (::write(ports_out, &ports, sizeof ports) != sizeof ports) ::_exit(1);
-    ::close(ports_out);
-    for (;;) ::pause();  // until it is killed
+    send(parent, ports);
+    answer_questions(parent, *target);
+}
+
+void Pair::watch_points() {
+    ask_to_watch(to_target_);
+}
+
+std::vector<Point> Pair::points_seen() {
+    return ask_points(to_target_, Question::points_seen);
+}
+
+std::vector<Point> Pair::points_kept() {
+    return ask_points(to_target_, Question::points_kept);
+}
+
+void Pair::restore(const Point& point) {
+    ask_restore(to_target_, point.batch);
 }
 
 // ---- the source ----

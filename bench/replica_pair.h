@@ -3,8 +3,10 @@
 #pragma once
 
 #include "base/clock.h"
+#include "base/fd.h"
 #include "base/random.h"
 #include "replicator/source_replica.h"
+#include "replicator/target_journal.h"
 #include "wire/identity.h"
 #include "wire/pki.h"
 #include "wire/tls_link.h"
@@ -13,6 +15,8 @@
 #include <condition_variable>
 #include <filesystem>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 #include <sys/types.h>
 
@@ -23,7 +27,14 @@ struct PairOptions {
     std::string target;               ///< block device of at least its size
     std::filesystem::path directory;  ///< for the state of both; made, and removed at the end
     bool tls = true;
-    unsigned streams = 1;  ///< bulk connections
+    unsigned streams = 1;                                            ///< bulk connections
+    std::optional<replicator::JournalPlace> journal = std::nullopt;  ///< of the target
+};
+
+/// A state of the disks that the target can be taken back to, or could.
+struct Point {
+    std::uint64_t batch = 0;
+    WallMicros taken_micros = 0;
 };
 
 /// Errors of either end are ends of the program: see fail().
@@ -49,6 +60,13 @@ class Pair final : public replicator::SourceObserver {
     void hold();
     void go_on();
 
+    /// Of a target with a journal, oldest first: every one that it offered since watch_points(),
+    /// once; those that it offers now; and back to one of these, which needs the source to be gone.
+    void watch_points();
+    [[nodiscard]] std::vector<Point> points_seen();
+    [[nodiscard]] std::vector<Point> points_kept();
+    void restore(const Point& point);
+
     [[nodiscard]] Progress last_progress();
 
     [[nodiscard]] std::uint64_t wire_bytes() const { return wire_bytes_; }
@@ -72,7 +90,7 @@ class Pair final : public replicator::SourceObserver {
 
     [[nodiscard]] wire::TlsIdentity identity_of(const std::string& agent) const;
     void start_target();
-    [[noreturn]] void serve_target(int ports_out);
+    [[noreturn]] void serve_target(Fd parent);
     [[nodiscard]] Result<replicator::PeerLinks> dial();
     [[nodiscard]] Result<std::unique_ptr<wire::Link>> dial_counted(const wire::DialOptions& to);
     void set_mode(ReplicateMode mode);
@@ -85,6 +103,7 @@ class Pair final : public replicator::SourceObserver {
     wire::TlsIdentity source_identity_;
     Ticket ticket_;
     pid_t target_ = -1;
+    Fd to_target_;
     Ports ports_;
     std::string tracker_kind_;
     std::atomic<std::uint64_t> wire_bytes_ = 0;
