@@ -25,6 +25,7 @@
 #include <cstring>
 #include <fstream>
 #include <map>
+#include <set>
 
 #include <fcntl.h>
 #include <time.h>
@@ -184,10 +185,12 @@ int lost(char** words) {
 int torn(char** words) {
     const std::vector<Write> writes = writes_of(words[0]);
     const Fd disk = open_disk(words[1], O_RDONLY);
+    std::set<std::uint64_t> blocks;
+    for (const Write& one : writes) blocks.insert(one.block);
     std::uint64_t newest = 0;
     PageBuffer found(block_bytes);
-    for (const Write& one : writes) {
-        read_block(disk, one.block, found);
+    for (const std::uint64_t block : blocks) {
+        read_block(disk, block, found);
         std::uint64_t content = 0;
         std::memcpy(&content, found.data(), sizeof content);
         newest = std::max(newest, content);
