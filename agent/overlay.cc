@@ -70,24 +70,41 @@ Result<> can_clone(const OverlayPlan& plan, const DiskNodes& disk) {
     TRY(const std::string image, image_of(plan, disk));
     const Fd from(::open(image.c_str(), O_RDONLY | O_CLOEXEC));
     if (!from.valid()) return errno_error(errno, "open", image);
-    const fs::path probe = plan.directory / (plan.name + ".probe");
-    TRY_VOID(remove_file_durably(probe));
-    TRY(const Fd to, open_new(probe));
+    // Without a name: several jobs may be looked at at a time.
+    const Fd to(::open(plan.directory.c_str(), O_RDWR | O_TMPFILE | O_CLOEXEC, 0600));
+    if (!to.valid()) return cannot(plan, plan.directory.native() + ": " + std::strerror(errno));
 
     struct file_clone_range range {};
 
     range.src_fd = from.get();
     range.src_length = probe_bytes;
-    const int failed = ::ioctl(to.get(), FICLONERANGE, &range) == 0 ? 0 : errno;
-    TRY_VOID(remove_file_durably(probe));
-    if (failed == 0) return {};
+    if (::ioctl(to.get(), FICLONERANGE, &range) == 0) return {};
     return cannot(plan, plan.directory.native() + " cannot share blocks with " + image + ": " +
-                            std::strerror(failed));
+                            std::strerror(errno));
 }
 
-/// A free loop device over `file`; another process may take the free one first.
-Result<std::string> attach(const fs::path& file, std::uint32_t sector_bytes) {
-    const Fd image(::open(file.c_str(), O_RDWR | O_CLOEXEC));
+/// What a loop device is made of. `file`: or a block device.
+struct Loop {
+    fs::path file;
+    std::uint32_t sector_bytes = kernel_sector_bytes;
+    std::string label = {};  ///< by which loops_labelled() finds a read-only one
+};
+
+loop_config config_of(const Loop& loop, const Fd& image) {
+    loop_config config{};
+    config.fd = static_cast<__u32>(image.get());
+    config.block_size = loop.sector_bytes;
+    if (loop.label.empty()) return config;
+    config.info.lo_flags = LO_FLAGS_READ_ONLY | LO_FLAGS_DIRECT_IO;
+    loop.label.copy(reinterpret_cast<char*>(config.info.lo_file_name), LO_NAME_SIZE - 1);
+    return config;
+}
+
+/// A free loop device; another process may take the free one first.
+Result<std::string> attach(const Loop& loop) {
+    const fs::path& file = loop.file;
+    const int access = loop.label.empty() ? O_RDWR : O_RDONLY;
+    const Fd image(::open(file.c_str(), access | O_CLOEXEC));
     if (!image.valid()) return errno_error(errno, "open", file.native());
     const Fd control(::open("/dev/loop-control", O_RDWR | O_CLOEXEC));
     if (!control.valid()) return errno_error(errno, "open", "/dev/loop-control");
@@ -98,14 +115,16 @@ Result<std::string> attach(const fs::path& file, std::uint32_t sector_bytes) {
         const Fd device(::open(path.c_str(), O_RDWR | O_CLOEXEC));
         if (!device.valid()) return errno_error(errno, "open", path);
 
-        struct loop_config config {};
-
-        config.fd = static_cast<__u32>(image.get());
-        config.block_size = sector_bytes;
+        const loop_config config = config_of(loop, image);
         if (::ioctl(device.get(), LOOP_CONFIGURE, &config) == 0) return path;
         if (errno != EBUSY) return errno_error(errno, "attach " + file.native() + " to", path);
     }
     return Error(Errc::unavailable, "disk_busy", "no loop device stays free long enough");
+}
+
+std::uint32_t sector_bytes_of(const DiskNodes& disk) {
+    const std::string sector = sysfs_text(disk.nodes.front().device, "queue/logical_block_size");
+    return static_cast<std::uint32_t>(std::strtoul(sector.c_str(), nullptr, 10));
 }
 
 Result<std::string> make_clone(const OverlayPlan& plan, std::size_t index, const DiskNodes& disk) {
@@ -117,13 +136,14 @@ Result<std::string> make_clone(const OverlayPlan& plan, std::size_t index, const
     if (::ioctl(to.get(), FICLONE, from.get()) != 0)
         return errno_error(errno, "clone " + image + " to", file.native());
     if (!disk.is_block) return file.native();
-    const std::string sector = sysfs_text(disk.nodes.front().device, "queue/logical_block_size");
-    return attach(file, static_cast<std::uint32_t>(std::strtoul(sector.c_str(), nullptr, 10)));
+    return attach({file, sector_bytes_of(disk)});
 }
 
-std::vector<std::string> loops_over(const fs::path& file) {
+std::vector<std::string> loops_over(const fs::path& path) {
     std::vector<std::string> found;
     std::error_code failed;
+    // As the kernel names it.
+    const fs::path file = fs::weakly_canonical(path, failed);
     for (const auto& entry : fs::directory_iterator("/sys/block", failed)) {
         const auto backing = read_text(entry.path() / "loop/backing_file", 4096);
         if (backing && backing->substr(0, backing->find('\n')) == file.native())
@@ -155,7 +175,22 @@ std::string snapshot_of(const OverlayPlan& plan, std::size_t disk) {
     return "drover-test-" + plan.name + "-" + std::to_string(disk);
 }
 
-/// What is written goes to a sparse file, behind a loop device.
+std::vector<std::string> loops_labelled(const std::string& label) {
+    std::vector<std::string> found;
+    std::error_code failed;
+    for (const auto& entry : fs::directory_iterator("/sys/block", failed)) {
+        if (!fs::exists(entry.path() / "loop/backing_file", failed)) continue;
+        const std::string path = "/dev/" + entry.path().filename().native();
+        const Fd device(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+        loop_info64 info{};
+        if (!device.valid() || ::ioctl(device.get(), LOOP_GET_STATUS64, &info) != 0) continue;
+        if (label == reinterpret_cast<const char*>(info.lo_file_name)) found.push_back(path);
+    }
+    return found;
+}
+
+/// What is written goes to a sparse file, behind a loop device. The disk is read through another
+/// one: the device mapper claims what it uses for itself, and the agent's guard has the disk.
 Result<std::string> make_overlay_snapshot(const OverlayPlan& plan, std::size_t index,
                                           const DiskNodes& disk) {
     const fs::path file = file_of(plan, index);
@@ -166,8 +201,11 @@ Result<std::string> make_overlay_snapshot(const OverlayPlan& plan, std::size_t i
         if (::ftruncate(writes.get(), static_cast<off_t>(count * kernel_sector_bytes)) != 0)
             return errno_error(errno, "size", file.native());
     }
-    TRY(const std::string loop, attach(file, kernel_sector_bytes));
-    return make_snapshot(snapshot_of(plan, index), disk.path, count, loop);
+    const std::string name = snapshot_of(plan, index);
+    const std::uint32_t sector_bytes = sector_bytes_of(disk);
+    TRY(const std::string base, attach({disk.path, sector_bytes, name}));
+    TRY(const std::string writes, attach({file, sector_bytes}));
+    return make_snapshot(name, base, count, writes);
 }
 
 // ---- qcow2 ----
@@ -241,7 +279,7 @@ Result<> remove_overlay_files(const OverlayPlan& plan) {
     // All are looked at before one is taken away.
     const bool snapshots = plan.kind == "dm-snapshot";
     for (std::size_t i = 0; i < plan.disks.size(); ++i) {
-        // Its loop device has one user, the snapshot.
+        // Its loop devices have one user, the snapshot.
         if (snapshots) TRY_VOID(check_snapshot_idle(snapshot_of(plan, i)));
         if (snapshots) continue;
         const std::vector<std::string> loops = loops_over(file_of(plan, i));
@@ -251,6 +289,7 @@ Result<> remove_overlay_files(const OverlayPlan& plan) {
     }
     for (std::size_t i = 0; i < plan.disks.size(); ++i) {
         if (snapshots) TRY_VOID(remove_snapshot(snapshot_of(plan, i)));
+        for (const std::string& base : loops_labelled(snapshot_of(plan, i))) TRY_VOID(detach(base));
         for (const std::string& loop : loops_over(file_of(plan, i))) TRY_VOID(detach(loop));
         TRY_VOID(remove_file_durably(file_of(plan, i)));
     }

@@ -15,6 +15,12 @@ Error refused(Errc code, const char* id, const std::string& why, const std::stri
     return Error(code, id, why, kept_fenced, next);
 }
 
+Error kept() {
+    return Error(Errc::conflict, "reverse_kept",
+                 "the disks hold what the target's users wrote, and nothing else any more",
+                 "the disks; they stay fenced", "release them as they are");
+}
+
 }  // namespace
 
 Generation fence_point_of(const FenceToken& token) {
@@ -124,21 +130,26 @@ Result<> ReverseReceiver::check_allowed(const FenceMarker& marker) const {
     if (disks != marker.work().disks || ticket.sizes_bytes.size() != disks.size())
         return refused(Errc::invalid, "ticket_mismatch",
                        "the ticket names other disks than the fence", "abandon the way back");
-    for (const std::string& disk : disks)
-        TRY_VOID(check_reverse_exposed(parts_.paths, parts_.host, disk));
-    std::uint64_t completions = 0;
-    if (marker.state == FenceState::fenced) {
-        TRY(completions, fencer_.completions(marker));
-    }
-    if (completions == 0 && !marker.breached) return {};
+    return check_untouched(marker);
+}
+
+/// While it is reversing the writes are ours, and a user is one too many.
+Result<> ReverseReceiver::check_untouched(const FenceMarker& marker) const {
+    TRY(const std::uint64_t others, marker.state == FenceState::fenced
+                                        ? fencer_.completions(marker)
+                                        : fencer_.foreign_users(marker));
+    if (others == 0 && !marker.breached) return {};
     return refused(Errc::denied, "fence_breached",
-                   "a fenced disk was written by somebody else: what it holds is not known",
+                   "a fenced disk was opened or written by somebody else: what it holds is not "
+                   "known",
                    "find the writer, then abandon the way back with the loss acknowledged");
 }
 
 /// From the marker on nobody mistakes our writes for another's, nor the disks for the image that
-/// was fenced.
+/// was fenced. After a reboot another disk may have the path.
 Result<ReverseReceiver::Replica> ReverseReceiver::open(FenceMarker& marker) {
+    for (const std::string& disk : marker.work().disks)
+        TRY_VOID(check_reverse_exposed(parts_.paths, parts_.host, disk));
     const GuardName guard{job_, Side::source};
     TRY(const bool is_held, parts_.host.guard_held(guard, marker.work().disks));
     if (!is_held)
@@ -202,22 +213,20 @@ Result<> ReverseReceiver::close() {
 
 // ---- one image or the other ----
 
-Result<> ReverseReceiver::settle(const FenceToken& token, bool keeps) {
+Result<> ReverseReceiver::settle(const FenceToken& token, Settle how) {
     TRY(auto marker, parts_.fences.find(token));
     if (!marker || marker->state == FenceState::releasing) return {};
     const bool is_kept = marker->reverse == ReverseState::kept;
     const bool has_journal = marker->reverse == ReverseState::begun;
-    if (keeps && !is_kept && !has_journal)
+    if (how == Settle::keep && !is_kept && !has_journal)
         return refused(Errc::conflict, "reverse_not_done",
                        "nothing that the target's users wrote has come to this host",
                        "retry the way back, or abandon it with the loss acknowledged");
-    if (marker->state == FenceState::fenced && !keeps && is_kept)
-        return Error(Errc::conflict, "reverse_kept",
-                     "the disks hold what the target's users wrote, and nothing else any more",
-                     "the disks; they stay fenced", "release them as they are");
+    if (marker->state == FenceState::fenced && how == Settle::undo && is_kept) return kept();
     if (marker->state == FenceState::fenced) return record_ ? remove() : Result<>();
     // Without a journal nothing was written yet.
     if (!has_journal) return end(std::move(*marker), false);
+    if (how == Settle::keep) TRY_VOID(check_untouched(*marker));
     if (!record_) {
         TRY(record_, load_replicate(directory_));
     }
@@ -229,11 +238,14 @@ Result<> ReverseReceiver::settle(const FenceToken& token, bool keeps) {
     if (!opened) {
         TRY(opened, open(*marker));
     }
+    // An earlier settle(keep) may have come so far that there is no way back from it.
+    const bool keeps = how == Settle::keep || opened->progress().promoted;
     if (keeps) TRY_VOID(opened->promote());
     if (!keeps && !DROVER_MUTANT("abandon_keeps_bytes")) TRY_VOID(opened->restore_point(0));
     parts_.step("reverse.settled");
     opened.reset();
-    return end(std::move(*marker), keeps);
+    TRY_VOID(end(std::move(*marker), keeps));
+    return keeps && how == Settle::undo ? kept() : Result<>();
 }
 
 /// The disks are whole and durable: from here on every completion is another's again.

@@ -21,6 +21,9 @@
 
 namespace drover::agent {
 
+/// What becomes of a fence's disks. as_it_is: kept if that was decided already, else undone.
+enum class Settle : std::uint8_t { keep, undo, as_it_is };
+
 class ReverseReceiver {
   public:
     static constexpr SteadyMillis reopen_interval_ms = 5'000;
@@ -37,10 +40,11 @@ class ReverseReceiver {
     /// About once a second.
     void tick();
 
-    /// Before a release: the disks are brought to one image or the other, durably, and the marker
-    /// is `fenced` again. Success if there is nothing to settle. May be repeated after a crash.
-    /// Errors: those of the journal; conflict ("reverse_not_done", "reverse_kept").
-    [[nodiscard]] Result<> settle(const FenceToken& token, bool keeps);
+    /// Before a release, and before anything is forgotten: the disks are brought to one image or
+    /// the other, durably, and the marker is `fenced` again. Success if there is nothing to settle.
+    /// May be repeated after a crash. Errors: those of the journal and of reopened disks; conflict
+    /// ("reverse_not_done", "reverse_kept"), denied ("fence_breached": nothing may be kept).
+    [[nodiscard]] Result<> settle(const FenceToken& token, Settle how);
     /// Forgets the way back with all its files. Only once it is settled.
     [[nodiscard]] Result<> remove();
 
@@ -52,6 +56,7 @@ class ReverseReceiver {
 
     [[nodiscard]] Result<> reconcile();
     [[nodiscard]] Result<> check_allowed(const FenceMarker& marker) const;
+    [[nodiscard]] Result<> check_untouched(const FenceMarker& marker) const;
     [[nodiscard]] Result<Replica> open(FenceMarker& marker);
     [[nodiscard]] Result<Replica> open_replica(const FenceMarker& marker);
     [[nodiscard]] Result<> set_read_only(const FenceMarker& marker, bool read_only);

@@ -13,9 +13,10 @@ namespace drover::agent {
 /// Loads the kernel's module if need be. Errors: unsupported ("overlay_unsupported").
 [[nodiscard]] Result<> can_snapshot();
 
-/// The path of the new device. `writes`: a block device that takes what is written; its content is
-/// of no use to anybody else. udev's rules leave the new device alone, so that nothing on it is
-/// activated or mounted by itself. Errors: those of dmsetup.
+/// The path of the new device. `base` and `writes` are claimed for it alone. `writes`: a block
+/// device that takes what is written; its content is of no use to anybody else. udev's rules leave
+/// the new device alone, so that nothing on it is activated or mounted by itself. Errors: those of
+/// dmsetup.
 [[nodiscard]] Result<std::string> make_snapshot(const std::string& name, const std::string& base,
                                                 std::uint64_t sectors, const std::string& writes);
 

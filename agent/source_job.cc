@@ -112,7 +112,8 @@ Result<> SourceJob::withdraw(const EffectId& effect) {
     TRY(const bool was_reverse, receiver_.withdraw(effect));
     if (was_reverse || effect.kind != EffectKind::replicate || !record_ || !record_->wanted)
         return {};
-    if (effect.seq < record_->effect.id.seq) return {};
+    // Of an older one, or of the way back, whose record may be gone already.
+    if (!(record_->effect.id == effect)) return {};
     const ReplicateRecord unwanted{false, record_->effect};
     TRY_VOID(store_replicate(directory_, unwanted));
     record_ = unwanted;
@@ -312,7 +313,7 @@ Result<ReportBody> SourceJob::verify(const EffectId& effect, const VerifyWork& w
 /// What came back stays or is undone as a whole, before anything else is done to the fence.
 Result<ReportBody> SourceJob::release(const Effect& effect) {
     const auto& work = std::get<ReleaseWork>(effect.work);
-    TRY_VOID(receiver_.settle(work.token, work.keep_reverse));
+    TRY_VOID(receiver_.settle(work.token, work.keep_reverse ? Settle::keep : Settle::undo));
     return fencer_.release(effect);
 }
 
@@ -345,6 +346,8 @@ Result<ReportBody> SourceJob::cleanup(const CleanupWork& work) {
     }
     drop_replica();
     record_.reset();
+    // The disks have to be one image or the other before the journal goes that holds the rest.
+    if (marker) TRY_VOID(receiver_.settle(marker->work().token, Settle::as_it_is));
     TRY_VOID(receiver_.remove());
     if (!marker) TRY_VOID(parts_.host.end_guard({job_, Side::source}));
     TRY_VOID(remove_job_directory(directory_));
@@ -423,8 +426,7 @@ Result<> SourceJob::break_fence(const FenceToken& token, const std::string& by) 
     TRY(auto marker, parts_.fences.of_job(job_));
     if (!marker || marker->work().token != token) return not_fenced();
     TRY_VOID(parts_.journal.tombstone(marker->work().token));
-    const bool is_kept = marker->reverse == ReverseState::kept;
-    TRY_VOID(receiver_.settle(token, is_kept));
+    TRY_VOID(receiver_.settle(token, Settle::as_it_is));
     TRY(marker, parts_.fences.find(token));
     if (!marker) return not_fenced();
     if (!marker->broken_by_root) {
@@ -450,6 +452,9 @@ Result<> SourceJob::remove_fence(const FenceToken& token) {
                      "commit or roll back the job first; to break the fence in an "
                      "emergency: drover-agent release");
     TRY_VOID(parts_.journal.tombstone(token));
+    TRY_VOID(receiver_.settle(token, Settle::as_it_is));
+    TRY(marker, parts_.fences.find(token));
+    if (!marker) return not_fenced();
     // No hook: the workload runs on the target now and must not be started here.
     return fencer_.open_up(*marker, {});
 }

@@ -88,6 +88,13 @@ Result<std::optional<TestRun::Record>> TestRun::load() const {
     TRY(const std::uint64_t taken, fields.number("taken_micros"));
     record.done.taken_micros = static_cast<WallMicros>(taken);
     TRY(record.done.disks, fields.list("disks"));
+    TRY(const std::string boot_id, fields.text("boot_id"));
+    // Devices of another boot may be somebody else's by now.
+    if (boot_id != parts_.fences.host().boot_id) {
+        record.done.disks.clear();
+        if (record.state != State::starting && record.state != State::reverting)
+            record.state = State::frozen;
+    }
     return std::optional(std::move(record));
 }
 
@@ -105,6 +112,7 @@ Result<> TestRun::store(const Record& record) const {
     fields.set_number("point_kind", static_cast<std::uint64_t>(record.done.point_kind));
     fields.set_number("taken_micros", static_cast<std::uint64_t>(record.done.taken_micros));
     fields.set_list("disks", record.done.disks);
+    fields.set("boot_id", parts_.fences.host().boot_id);
     return fields.store(path_);
 }
 

@@ -5,7 +5,8 @@
 ///   starting ─► frozen ─► standing ─► running ─► reverting ─► (gone)
 ///            begin_test  overlays   test-start             test-stop, overlays, end_test
 ///
-/// Every step may be repeated; the hooks too. A step that fails undoes the test.
+/// Every step may be repeated; the hooks too. A step that fails undoes the test. After a reboot the
+/// overlays are made anew, or test-stop is told of none.
 #pragma once
 
 #include "agent/activation.h"

@@ -1,12 +1,6 @@
 #include "base/threads.h"
 
-#include "base/priority.h"
-
-#include <algorithm>
 #include <chrono>
-
-#include <sys/resource.h>
-#include <unistd.h>
 
 namespace drover {
 
@@ -54,17 +48,6 @@ void Thread::detach() {
 
 void sleep_ms(std::int64_t ms) {
     std::this_thread::sleep_until(std::chrono::steady_clock::now() + std::chrono::milliseconds(ms));
-}
-
-/// On Linux a thread has a nice value of its own.
-void give_way(bool gives) {
-    constexpr int nice_behind_others = 10;
-    const auto self = static_cast<id_t>(::gettid());
-    thread_local const int usual = ::getpriority(PRIO_PROCESS, self);
-    thread_local bool gives_now = false;
-    if (gives == gives_now) return;
-    gives_now = gives;
-    (void)::setpriority(PRIO_PROCESS, self, gives ? std::max(usual, nice_behind_others) : usual);
 }
 
 SteadyMillis monotonic_ms() {

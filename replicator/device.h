@@ -58,6 +58,10 @@ class BlockDevice {
     /// have been written then.
     [[nodiscard]] virtual Result<> write_many(std::span<const WritePart> parts);
 
+    /// Of those two, from now on: how many parts are under way at a time, at most; a disk may set a
+    /// lower limit of its own. Few are kind to its other users, who wait behind them. Thread-safe.
+    virtual void limit_depth(unsigned) {}
+
     /// Makes the range read as zeroes, by the device's own means where it has them.
     [[nodiscard]] virtual Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) = 0;
 

@@ -16,6 +16,7 @@
 #include "replicator/zeroing.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
@@ -47,6 +48,7 @@ class FileDevice final : public BlockDevice {
     [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override;
     [[nodiscard]] Result<> read_many(std::span<const ReadPart> parts) override;
     [[nodiscard]] Result<> write_many(std::span<const WritePart> parts) override;
+    void limit_depth(unsigned depth) override;
     [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override;
     [[nodiscard]] Result<> flush() override;
     [[nodiscard]] Result<std::uint64_t> present_size_bytes() override;
@@ -74,6 +76,7 @@ class FileDevice final : public BlockDevice {
     Mutex rings_mutex_;
     std::vector<std::unique_ptr<IoRing>> rings_;  ///< nobody's at the moment
     bool has_rings_ = true;
+    std::atomic<unsigned> depth_ = IoRing::depth_max;
 };
 
 /// Bytes at the start of the range that the O_DIRECT descriptor can transfer.
@@ -212,7 +215,7 @@ Result<> FileDevice::move(IoRing::Way way, std::vector<Transfer> parts) {
     auto ring = parts.size() > 1 ? take_ring() : nullptr;
     if (!ring) return move_singly(way, parts);
     Transfers transfers(std::move(parts), direct_unit_);
-    ring->run(direct_.get(), way, transfers);
+    ring->run(direct_.get(), way, transfers, depth_);
     give_back(std::move(ring));
     if (!transfers.failure()) return {};
     const auto [rest, number] = *transfers.failure();
@@ -220,6 +223,10 @@ Result<> FileDevice::move(IoRing::Way way, std::vector<Transfer> parts) {
     if (reads && number == 0) return ended_early(rest.offset);
     return failed(number == 0 ? ENOSPC : number, reads ? "read" : "write", rest.offset,
                   rest.length);
+}
+
+void FileDevice::limit_depth(unsigned depth) {
+    depth_ = std::clamp(depth, 1U, IoRing::depth_max);
 }
 
 Result<> FileDevice::read_many(std::span<const ReadPart> parts) {

@@ -128,6 +128,8 @@ Result<> HeldTarget::check_question(const CompareRange& question) const {
     const std::uint64_t size = ticket_.sizes_bytes[range.disk];
     if (range.length == 0 || range.length > size || range.offset > size - range.length)
         return protocol_error("a range beyond the end of the disk");
+    const bool ends_disk = range.offset + range.length == size;
+    if (range.length % block_bytes != 0 && !ends_disk) return protocol_error("a part of a block");
     const bool is_fine = question.settled || range.chunk_bytes == block_bytes;
     if (range.offset % held_chunk_bytes != 0 ||
         range.length > (is_fine ? held_chunk_bytes : held_range_bytes))

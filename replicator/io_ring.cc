@@ -11,7 +11,7 @@ namespace drover::replicator {
 
 std::unique_ptr<IoRing> IoRing::make() {
     auto ring = std::make_unique<io_uring>();
-    if (::io_uring_queue_init(depth, ring.get(), 0) != 0) return nullptr;
+    if (::io_uring_queue_init(depth_max, ring.get(), 0) != 0) return nullptr;
     auto made = std::unique_ptr<IoRing>(new IoRing(std::move(ring)));
     // Of Linux 5.6, as are the plain reads and writes that are begun here; nothing else tells of
     // those.
@@ -26,7 +26,7 @@ IoRing::~IoRing() {
     ::io_uring_queue_exit(ring_.get());
 }
 
-void IoRing::run(int fd, Way way, Transfers& transfers) {
+void IoRing::run(int fd, Way way, Transfers& transfers, unsigned depth) {
     for (;;) {
         while (transfers.under_way() < depth) {
             const auto part = transfers.next();

@@ -21,10 +21,11 @@ class IoRing {
     IoRing(const IoRing&) = delete;
     IoRing& operator=(const IoRing&) = delete;
 
-    /// Returns when nothing is under way any more: everything was moved, or there is a failure().
-    void run(int fd, Way way, Transfers& transfers);
+    /// Keeps up to `depth` under way, 1 to depth_max. Returns when nothing is under way any more:
+    /// everything was moved, or there is a failure().
+    void run(int fd, Way way, Transfers& transfers, unsigned depth);
 
-    static constexpr unsigned depth = 64;
+    static constexpr unsigned depth_max = 64;
 
   private:
     explicit IoRing(std::unique_ptr<io_uring> ring);

@@ -24,6 +24,16 @@ class PrefixDevice final : public BlockDevice {
         return disk_->write(offset, data);
     }
 
+    [[nodiscard]] Result<> read_many(std::span<const ReadPart> parts) override {
+        return disk_->read_many(parts);
+    }
+
+    [[nodiscard]] Result<> write_many(std::span<const WritePart> parts) override {
+        return disk_->write_many(parts);
+    }
+
+    void limit_depth(unsigned depth) override { disk_->limit_depth(depth); }
+
     [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override {
         return disk_->write_zeroes(offset, length);
     }

@@ -101,9 +101,9 @@ Result<> RedoJournal::commit(const BatchMark& mark) {
     return guarded(commit_now(mark));
 }
 
-Result<bool> RedoJournal::apply_next() {
+Result<bool> RedoJournal::apply_next(const StillBusy& busy) {
     TRY_VOID(usable());
-    return guarded(apply_oldest());
+    return guarded(apply_oldest(busy));
 }
 
 Result<> RedoJournal::apply_all() {
@@ -249,8 +249,20 @@ Result<> RedoJournal::make_room(std::uint64_t bytes) {
     return {};
 }
 
+/// Without records of its own, behind some of a later one: no source commits so.
+bool RedoJournal::is_overtaken(std::uint64_t batch) const {
+    return !batches_.empty() && batches_.back().number > batch &&
+           std::ranges::find(batches_, batch, &Batch::number) == batches_.end() &&
+           (group_.is_empty() || group_batch_ != batch);
+}
+
 Result<> RedoJournal::commit_now(const BatchMark& mark) {
     DROVER_ASSERT(mark.batch > committed());
+    if (is_overtaken(mark.batch))
+        return Error(Errc::invalid, "bad_message",
+                     "batch " + std::to_string(mark.batch) + " ends behind frames of a later one",
+                     "everything that was acknowledged",
+                     "check that both agents run matching versions");
     DROVER_ASSERT(mark.note.size() <= journal_note_bytes_max);
     if (!group_.is_empty() && group_batch_ == mark.batch) TRY_VOID(write_group());
     if (mode() == JournalMode::journal) TRY_VOID(make_room(journal_block_bytes));
@@ -331,12 +343,15 @@ Result<> RedoJournal::drop_now() {
 
 // ---- applying ----
 
-Result<bool> RedoJournal::apply_oldest() {
+Result<bool> RedoJournal::apply_oldest(const StillBusy& busy) {
     const bool stands_still = is_frozen() && !DROVER_MUTANT("frozen_applies");
     if (stands_still || !has_committed()) return false;
     const Batch& batch = batches_.front();
-    TRY(auto undo, make_undo(batch));
-    for (const RecordPlace& place : batch.records) TRY_VOID(write_record_in_place(place));
+    TRY(auto undo, make_undo(batch, busy));
+    for (const RecordPlace& place : batch.records) {
+        if (busy) busy();
+        TRY_VOID(write_record_in_place(place));
+    }
     if (!DROVER_MUTANT("applied_not_flushed")) TRY_VOID(flush_disks());
     note_undo(std::move(undo));
     if (keeps_first_) {

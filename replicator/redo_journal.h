@@ -23,9 +23,16 @@
 #include "replicator/journal_store.h"
 
 #include <deque>
+#include <functional>
 #include <memory>
 
 namespace drover::replicator {
+
+/// Called now and then while something takes long, so that others learn that it goes on.
+using StillBusy = std::function<void()>;
+
+/// What open() may do: recovery writes the disks, unless the journal is frozen.
+enum class JournalUse : std::uint8_t { any, frozen_only };
 
 enum class JournalDuty : std::uint8_t {
     recent_points = 0,  ///< as many as the undo ring holds
@@ -70,11 +77,11 @@ class RedoJournal {
                                          const BatchMark& applied);
     /// Goes on where a crash interrupted: applies what is committed, drops what is not. File and
     /// disks outlive the journal. Errors: conflict "journal_of_another_job", corrupt
-    /// "journal_corrupt" (a committed batch or a slot is damaged: compare the disks as a whole),
-    /// io.
+    /// "journal_corrupt" (a committed batch or a slot is damaged: compare the disks as a whole), or
+    /// of one that is not frozen and has to be: nothing was written then. io.
     [[nodiscard]] static Result<std::unique_ptr<RedoJournal>> open(
         BlockDevice& file, Disks disks, const Digest& key,
-        JournalDuty duty = JournalDuty::recent_points);
+        JournalDuty duty = JournalDuty::recent_points, JournalUse use = JournalUse::any);
 
     /// direct: the disks are written in place and are no point until a batch ends in one.
     [[nodiscard]] JournalMode mode() const { return header_.mode; }
@@ -114,7 +121,7 @@ class RedoJournal {
     /// committed() in order, whatever its number.
     [[nodiscard]] Result<> commit(const BatchMark& mark);
     /// Brings the oldest committed batch to the disks. False if there is none, and while frozen.
-    [[nodiscard]] Result<bool> apply_next();
+    [[nodiscard]] Result<bool> apply_next(const StillBusy& busy = {});
     [[nodiscard]] Result<> apply_all();
     /// Forgets the frames of batches that were not committed; applies those that were.
     [[nodiscard]] Result<> drop_open();
@@ -168,6 +175,7 @@ class RedoJournal {
 
     // ---- writing ----
     [[nodiscard]] Result<> add_now(const JournalFrame& frame);
+    [[nodiscard]] bool is_overtaken(std::uint64_t batch) const;
     [[nodiscard]] Result<> commit_now(const BatchMark& mark);
     [[nodiscard]] Result<> commit_direct(const BatchMark& mark);
     [[nodiscard]] Result<> write_group();
@@ -183,15 +191,16 @@ class RedoJournal {
                                       std::uint64_t position) const;
 
     // ---- applying ----
-    [[nodiscard]] Result<bool> apply_oldest();
+    [[nodiscard]] Result<bool> apply_oldest(const StillBusy& busy = {});
     [[nodiscard]] Result<> write_record_in_place(const RecordPlace& place);
     [[nodiscard]] Result<> write_in_place(std::span<const RecordEntry> entries, ByteView payload);
     [[nodiscard]] Result<> flush_disks();
 
     // ---- undo (redo_undo.cc) ----
-    [[nodiscard]] Result<std::optional<UndoExtent>> make_undo(const Batch& batch);
+    [[nodiscard]] Result<std::optional<UndoExtent>> make_undo(const Batch& batch,
+                                                              const StillBusy& busy);
     [[nodiscard]] Result<> make_undo_room(std::uint64_t bytes);
-    [[nodiscard]] Result<UndoExtent> write_undo(const Batch& batch,
+    [[nodiscard]] Result<UndoExtent> write_undo(const StillBusy& busy, const Batch& batch,
                                                 std::span<const Touched> ranges);
     [[nodiscard]] Result<> write_undo_record(RecordBuilder& builder, UndoExtent& undo,
                                              DigestStream& content, std::uint64_t batch);
@@ -216,7 +225,6 @@ class RedoJournal {
     [[nodiscard]] Result<> scan_redo();
     [[nodiscard]] Result<bool> take_record(const StoredRecord& record);
     [[nodiscard]] Result<> refuse_if_lost(std::uint64_t position);
-    [[nodiscard]] Result<> rewrite_committed();
     void drop_uncommitted();
     [[nodiscard]] Result<> rewrite_span();
     [[nodiscard]] std::uint64_t committed_end() const;

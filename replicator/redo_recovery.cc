@@ -7,7 +7,8 @@
 namespace drover::replicator {
 
 Result<std::unique_ptr<RedoJournal>> RedoJournal::open(BlockDevice& file, Disks disks,
-                                                       const Digest& key, JournalDuty duty) {
+                                                       const Digest& key, JournalDuty duty,
+                                                       JournalUse use) {
     std::unique_ptr<RedoJournal> journal(new RedoJournal(file, std::move(disks), duty));
     TRY(journal->header_, journal->store_.open());
     if (journal->header_.key != key)
@@ -16,6 +17,9 @@ Result<std::unique_ptr<RedoJournal>> RedoJournal::open(BlockDevice& file, Disks 
             "the journal " + file.facts().path + " was made for another job or other disks",
             "the target's disks as they are; nothing is written to them",
             "the disks are compared as a whole, with a new journal");
+    // An older slot may be all that is left. To recover by it would change the disks.
+    if (use == JournalUse::frozen_only && !journal->header_.is_frozen)
+        return journal_corrupt("it does not say that the disks stand still");
     TRY_VOID(journal->recover());
     return journal;
 }
@@ -25,11 +29,8 @@ Result<> RedoJournal::recover() {
     if (header_.restoring) return run_restore();
     if (mode() == JournalMode::direct) return begin_life();
     TRY_VOID(scan_redo());
-    if (header_.is_frozen) {
-        TRY_VOID(rewrite_span());
-        return begin_frozen_life();
-    }
-    TRY_VOID(rewrite_committed());
+    TRY_VOID(rewrite_span());
+    if (header_.is_frozen) return begin_frozen_life();
     TRY_VOID(find_pending_undo());
     while (has_committed()) TRY_VOID(apply_oldest());
     return begin_life();
@@ -105,15 +106,6 @@ Result<> RedoJournal::refuse_if_lost(std::uint64_t position) {
                            " of the redo ring");
 }
 
-/// Their flush may have failed before the crash, and a flush that succeeds now proves nothing about
-/// them: they are written once more. Only then may the disks be touched.
-Result<> RedoJournal::rewrite_committed() {
-    for (const Batch& batch : batches_)
-        for (const RecordPlace& place : batch.records)
-            TRY_VOID(store_.rewrite(header_, JournalRing::redo, place));
-    return batches_.empty() ? Result<>() : store_.flush();
-}
-
 /// Where the last COMMIT ends; the tail if nothing is committed.
 std::uint64_t RedoJournal::committed_end() const {
     std::uint64_t end = header_.redo_tail;
@@ -122,8 +114,9 @@ std::uint64_t RedoJournal::committed_end() const {
     return end;
 }
 
-/// As above, when what was committed stays in the ring: frames of dropped batches lie in between,
-/// and a gap in their place would end the next scan.
+/// The flush of what is committed may have failed before the crash, and one that succeeds now
+/// proves nothing about it: it is written once more, with the frames of dropped batches in between,
+/// in whose place a gap would end the next scan. Only then may the disks be touched.
 Result<> RedoJournal::rewrite_span() {
     const std::uint64_t end = committed_end();
     for (std::uint64_t at = header_.redo_tail; at < end; at += record_payload_bytes_max) {

@@ -133,19 +133,21 @@ Result<> RedoJournal::make_undo_room(std::uint64_t bytes) {
 }
 
 /// nullopt if the ring cannot hold them: then there is no way back over this batch.
-Result<std::optional<UndoExtent>> RedoJournal::make_undo(const Batch& batch) {
+Result<std::optional<UndoExtent>> RedoJournal::make_undo(const Batch& batch,
+                                                         const StillBusy& busy) {
     if (pending_undo_) return pending_undo_;
     const std::vector<Touched> ranges = keeps_first_ ? to_undo(batch) : merged(batch.touched);
     const std::uint64_t bytes = undo_bytes_max(ranges);
     const bool fits = header_.points_max > 0 && bytes <= header_.undo_bytes;
     TRY_VOID(make_undo_room(fits ? bytes : header_.undo_bytes + 1));
     if (!fits) return std::optional<UndoExtent>();
-    TRY(UndoExtent undo, write_undo(batch, ranges));
+    TRY(UndoExtent undo, write_undo(busy, batch, ranges));
     DROVER_ASSERT(undo.bytes <= bytes);
     return std::optional<UndoExtent>(std::move(undo));
 }
 
-Result<UndoExtent> RedoJournal::write_undo(const Batch& batch, std::span<const Touched> ranges) {
+Result<UndoExtent> RedoJournal::write_undo(const StillBusy& busy, const Batch& batch,
+                                           std::span<const Touched> ranges) {
     UndoExtent undo;
     undo.before = header_.applied;
     undo.before.note.clear();
@@ -156,6 +158,7 @@ Result<UndoExtent> RedoJournal::write_undo(const Batch& batch, std::span<const T
     for (const Touched& range : ranges) {
         for (std::uint64_t at = 0; at < range.length; at += piece_bytes_max) {
             const auto data = buffer.first(std::min(piece_bytes_max, range.length - at));
+            if (busy) busy();
             TRY_VOID(disks_[range.disk]->read(range.offset + at, data));
             for (const Run& run : zero_runs(data, zero_unit_bytes)) {
                 const RecordEntry entry{range.offset + at + run.offset,

@@ -41,6 +41,9 @@ class SkippingDevice final : public BlockDevice {
 
     [[nodiscard]] Result<> read(std::uint64_t offset, std::span<std::uint8_t> out) override;
     [[nodiscard]] Result<> read_many(std::span<const ReadPart> parts) override;
+
+    void limit_depth(unsigned depth) override { disk_->limit_depth(depth); }
+
     [[nodiscard]] Result<> write(std::uint64_t offset, ByteView data) override;
     [[nodiscard]] Result<> write_many(std::span<const WritePart> parts) override;
     [[nodiscard]] Result<> write_zeroes(std::uint64_t offset, std::uint64_t length) override;

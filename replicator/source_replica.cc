@@ -1,7 +1,6 @@
 #include "replicator/source_replica.h"
 
 #include "base/log.h"
-#include "base/priority.h"
 #include "base/threads.h"
 #include "replicator/batch_stream.h"
 #include "replicator/peer_channel.h"
@@ -17,6 +16,7 @@
 #include "replicator/source_walk.h"
 
 #include <algorithm>
+#include <limits>
 
 namespace drover::replicator {
 namespace {
@@ -31,6 +31,9 @@ constexpr std::uint64_t idle_sent_bytes_max = 1U << 20;
 constexpr std::int64_t backoff_ms_min = 100;
 constexpr std::int64_t backoff_ms_max = 5'000;
 constexpr int audit_attempts_max = 200;
+/// Reads under way on a disk in sync: what a request of its users then waits behind.
+constexpr unsigned gentle_depth = 4;
+constexpr unsigned any_depth = std::numeric_limits<unsigned>::max();
 
 class Source final : public SourceReplica {
   public:
@@ -91,6 +94,7 @@ class Source final : public SourceReplica {
                                      const PassFacts& facts);
     [[nodiscard]] Result<> ping_if_due(PeerChannel& control);
     void enter_by_phases();
+    void give_way_to_workload(bool gives);
     void note_failure(const Error& error);
     [[nodiscard]] std::int64_t pause_after(const PassFacts& facts);
     void rest(std::int64_t ms);
@@ -215,8 +219,7 @@ Result<> Source::serve(PeerChannel& control, PeerLinks& links, Wishes::Attachmen
 
 Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     const bool drains = job_.wishes.drain_wanted();
-    // The workload comes first, until it is the one that waits.
-    give_way(!drains);
+    give_way_to_workload(!drains);
     // Before a comparison too, which a resized disk has to begin anew.
     TRY_VOID(check_sizes(job_));
     enter_by_phases();
@@ -237,8 +240,17 @@ Result<> Source::step(PeerChannel& control, BatchStream& stream) {
     return {};
 }
 
+/// The workload comes first, until it is the one that waits, or the copy is behind. Its requests
+/// would queue behind as many of ours as are under way.
+void Source::give_way_to_workload(bool gives) {
+    const bool is_ahead = job_.report.state() == DataState::in_sync;
+    for (std::size_t i = 0; i < job_.disks(); ++i)
+        job_.device(i).limit_depth(gives && is_ahead ? gentle_depth : any_depth);
+}
+
 /// Whoever asked is answered in any case.
 Result<> Source::seal(Freezer& freezer, BatchStream& stream) {
+    give_way_to_workload(false);
     const auto outcome = replicator::seal_point(job_, stream, freezer);
     if (!outcome) {
         job_.wishes.finish_seal(outcome.error());

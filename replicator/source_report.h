@@ -32,6 +32,8 @@ class SourceReport {
     /// The state is one that passes lead to; entering catching_up would lose their count.
     [[nodiscard]] bool counts_passes() const;
 
+    [[nodiscard]] DataState state() const { return logic_.state(); }
+
     /// The last thing that went wrong; empty when well again. Shown with the figures.
     void set_detail(std::string detail) { detail_ = std::move(detail); }
 

@@ -89,7 +89,7 @@ Result<Checkpoint> TargetJournal::begin_in_test(const RedoJournal::Disks& disks,
     bool is_open = journal_ && journal_->drop_open();
     if (!is_open) {
         journal_.reset();
-        TRY(is_open, reopen(disks));
+        TRY(is_open, reopen(disks, JournalUse::frozen_only));
     }
     note_state();
     const bool is_known = checkpoint.state == CheckpointState::syncing;
@@ -129,7 +129,7 @@ Result<Checkpoint> TargetJournal::begin_first_point(const RedoJournal::Disks& di
 }
 
 /// False if it cannot be believed, whatever is tried.
-Result<bool> TargetJournal::reopen(const RedoJournal::Disks& disks) {
+Result<bool> TargetJournal::reopen(const RedoJournal::Disks& disks, JournalUse use) {
     auto file = open_journal_file(path());
     if (!file && may_pass(file.error())) return file.error();
     if (!file) {
@@ -137,7 +137,7 @@ Result<bool> TargetJournal::reopen(const RedoJournal::Disks& disks) {
                   file.error().text());
         return false;
     }
-    auto journal = RedoJournal::open(**file, disks, journal_key(job_, disks), place_.duty);
+    auto journal = RedoJournal::open(**file, disks, journal_key(job_, disks), place_.duty, use);
     if (!journal && may_pass(journal.error())) return journal.error();
     if (!journal) {
         log::warn("replicator", "the target's journal cannot be believed; all is compared",
@@ -212,11 +212,11 @@ Result<> TargetJournal::commit(const Commit& batch) {
     return {};
 }
 
-Result<bool> TargetJournal::apply(std::uint64_t batch) {
+Result<bool> TargetJournal::apply(std::uint64_t batch, const StillBusy& busy) {
     const std::lock_guard lock(mutex_);
     if (!journal_) return journal_corrupt("it is not open");
     for (bool applied = true; applied;) {
-        TRY(applied, journal_->apply_next());
+        TRY(applied, journal_->apply_next(busy));
         TRY_VOID(freeze_if_due());
     }
     note_state();
@@ -310,6 +310,7 @@ bool TargetJournal::is_open() {
 void TargetJournal::note_state() {
     lag_bytes_ = journal_ ? journal_->lag_bytes() : 0;
     used_bytes_ = journal_ ? journal_->used_bytes() : 0;
+    if (journal_) budget_bytes_ = journal_->redo_bytes();
     is_frozen_ = journal_ && journal_->is_frozen();
     if (!is_frozen_) is_full_ = false;
     const std::lock_guard lock(points_mutex_);

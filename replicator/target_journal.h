@@ -40,7 +40,8 @@ class TargetJournal {
   public:
     TargetJournal(JournalPlace place, const JobId& job)
         : place_(std::move(place)),
-          job_(job) {}
+          job_(job),
+          budget_bytes_(place_.redo_bytes) {}
 
     /// Opens what an earlier process or an earlier failure left, if `checkpoint` says that there is
     /// a journal, or makes a new one; frames of an open batch are forgotten. Returns the checkpoint
@@ -55,7 +56,7 @@ class TargetJournal {
     [[nodiscard]] Result<> add(const FrameHeader& header, ByteView payload);
     [[nodiscard]] Result<> commit(const Commit& batch);
     /// Up to `batch`, or all. False if that is not on the disks now, because a test runs.
-    [[nodiscard]] Result<bool> apply(std::uint64_t batch);
+    [[nodiscard]] Result<bool> apply(std::uint64_t batch, const StillBusy& busy);
     /// Brings the oldest committed batch to the disks. Nullopt if there is none, or a test runs;
     /// else the checkpoint that follows.
     [[nodiscard]] Result<std::optional<Checkpoint>> apply_one(const Checkpoint& checkpoint);
@@ -90,7 +91,8 @@ class TargetJournal {
 
     [[nodiscard]] std::uint64_t used_bytes() const { return used_bytes_; }
 
-    [[nodiscard]] std::uint64_t budget_bytes() const { return place_.redo_bytes; }
+    /// Of the journal that is open; what is configured, before one is.
+    [[nodiscard]] std::uint64_t budget_bytes() const { return budget_bytes_; }
 
     [[nodiscard]] std::vector<BatchMark> points() const;
 
@@ -101,7 +103,8 @@ class TargetJournal {
   private:
     [[nodiscard]] Result<Checkpoint> begin_first_point(const RedoJournal::Disks& disks,
                                                        const Checkpoint& checkpoint);
-    [[nodiscard]] Result<bool> reopen(const RedoJournal::Disks& disks);
+    [[nodiscard]] Result<bool> reopen(const RedoJournal::Disks& disks,
+                                      JournalUse use = JournalUse::any);
     [[nodiscard]] Result<> make(const RedoJournal::Disks& disks, std::uint64_t batch);
     [[nodiscard]] Result<Checkpoint> begin_in_test(const RedoJournal::Disks& disks,
                                                    const Checkpoint& checkpoint);
@@ -123,6 +126,7 @@ class TargetJournal {
     std::atomic<bool> is_full_ = false;
     std::atomic<std::uint64_t> lag_bytes_ = 0;
     std::atomic<std::uint64_t> used_bytes_ = 0;
+    std::atomic<std::uint64_t> budget_bytes_;
     mutable Mutex points_mutex_;
     std::vector<BatchMark> points_;
 };

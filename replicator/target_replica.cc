@@ -292,12 +292,13 @@ Result<BatchMark> Target::begin_test(std::int64_t wait_ms) {
     const SteadyMillis until = clock_.steady_ms() + wait_ms;
     for (;;) {
         {
-            // Alone: what an earlier process left is opened once.
+            // Alone: what an earlier process left is opened once, and a session that begins sees
+            // the disks standing still, or not.
             const std::lock_guard admission(admission_mutex_);
             TRY_VOID(open_journal());
+            TRY(const auto frozen, state_->freeze());
+            if (frozen) return *frozen;
         }
-        TRY(const auto frozen, state_->freeze());
-        if (frozen) return *frozen;
         if (clock_.steady_ms() >= until) break;
         sleep_ms(look_ms);
     }
@@ -314,8 +315,8 @@ Result<> Target::end_test() {
         const Result<> opened = open_journal();
         // Without a journal there is nothing to thaw; all is compared.
         if (!opened && opened.error().id() != "test_journal_lost") return opened;
+        TRY_VOID(state_->thaw());
     }
-    TRY_VOID(state_->thaw());
     const std::lock_guard lock(mutex_);
     room_.notify_all();
     return {};

@@ -50,7 +50,12 @@ std::unique_ptr<ReadBack> read_back_for(const PeerHello& hello, TargetState& sta
     if (std::ranges::count(hello.capabilities, read_back_capability) == 0) return nullptr;
     std::vector<BlockDevice*> disks;
     for (std::size_t i = 0; i < state.disk_count(); ++i) disks.push_back(&state.disk(i));
-    return std::make_unique<ReadBack>(std::move(disks), hello.ticket.sizes_bytes, state.read_back);
+    ReadBackLimits limits;
+    // A way back comes as one batch, and during a test nothing is flushed to the disks: all that
+    // the journal has room for.
+    limits.open_bytes_max = std::max(limits.open_bytes_max, state.journal_budget_bytes());
+    return std::make_unique<ReadBack>(std::move(disks), hello.ticket.sizes_bytes, state.read_back,
+                                      limits);
 }
 
 }  // namespace
@@ -213,7 +218,8 @@ Result<> TargetSession::answer_commit(const Commit& commit) {
     // During a test durable is all that it gets, for any source.
     const bool is_early = state_.acknowledges_early || state_.is_in_test();
     if (is_early) TRY_VOID(acknowledge(commit.batch));
-    TRY(const bool is_applied, state_.apply_committed(commit));
+    // A way back is applied as one batch: the source waits for what is read back of it.
+    TRY(const bool is_applied, state_.apply_committed(commit, [this] { (void)say_working(); }));
     if (read_back_ && is_applied) read_back_->flushed(commit.batch);
     if (read_back_ && read_back_->doubts(commit.batch)) TRY_VOID(state_.give_up_points());
     return is_early ? Result<>() : acknowledge(commit.batch);

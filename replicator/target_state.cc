@@ -236,9 +236,9 @@ Result<bool> TargetState::journal_frame(const FrameHeader& header, ByteView payl
     return true;
 }
 
-Result<bool> TargetState::apply_committed(const Commit& batch) {
+Result<bool> TargetState::apply_committed(const Commit& batch, const StillBusy& busy) {
     if (!journal_) return true;
-    TRY(const bool is_applied, journal_->apply(batch.batch));
+    TRY(const bool is_applied, journal_->apply(batch.batch, busy));
     if (is_applied) TRY_VOID(record(batch));
     return is_applied;
 }
@@ -284,7 +284,8 @@ Result<> TargetState::thaw() {
     const std::lock_guard lock(mutex_);
     Checkpoint next = checkpoint_;
     next.is_in_test = false;
-    if (checkpoint_.is_in_test) TRY_VOID(store(next));
+    // A freeze whose store failed may have left a file that says it all the same.
+    if (checkpoint_.is_in_test || !is_certain_) TRY_VOID(store(next));
     return journal_ ? journal_->thaw() : Result<>();
 }
 

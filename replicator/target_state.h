@@ -48,7 +48,7 @@ class TargetState {
     [[nodiscard]] Result<> commit(const Commit& batch);
     /// With a journal, commit() leaves this to be done: the disks and the checkpoint follow. False
     /// during a test: they do not.
-    [[nodiscard]] Result<bool> apply_committed(const Commit& batch);
+    [[nodiscard]] Result<bool> apply_committed(const Commit& batch, const StillBusy& busy);
     /// After a test, without another commit: one batch more is on the disks. False if none was
     /// left.
     [[nodiscard]] Result<bool> apply_one();

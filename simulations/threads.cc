@@ -2,7 +2,6 @@
 // because its layout is the product's.
 #include "base/threads.h"
 
-#include "base/priority.h"
 #include "simulations/scheduler.h"
 
 #include <unordered_map>
@@ -102,8 +101,6 @@ void Thread::detach() {
 void sleep_ms(std::int64_t ms) {
     Scheduler::current().sleep(ms * 1000);
 }
-
-void give_way(bool) {}
 
 SteadyMillis monotonic_ms() {
     return Scheduler::current().now() / 1000;

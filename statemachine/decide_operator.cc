@@ -97,7 +97,8 @@ std::optional<Rejected> lacks_capability(const Job& job, Side side, std::string_
     if (has_capability(job, side, capability)) return std::nullopt;
     return reject(rejection::capability_missing,
                   "agent " + agent_of(job, side) + " lacks capability " + std::string(capability),
-                  "use a release of drover-agent that has it; the copy goes on as it is");
+                  "see what the preflight found there: what the agent is to be allowed in its "
+                  "configuration, or a release that has it; the copy goes on as it is");
 }
 
 Decision decide_on(const TestStart&, const Asked& asked) {
@@ -111,6 +112,7 @@ Decision decide_on(const TestStart&, const Asked& asked) {
 
 Decision decide_on(const TestRevert&, const Asked& asked) {
     if (asked.job.phase != Phase::testing) return wrong_phase(asked, "no test is running");
+    if (asked.job.test_reverting && asked.job.parked) return decide_on(Retry{}, asked);
     if (asked.job.test_reverting) return Accepted{};
     return Accepted{{TestRevertStarted{asked.command.actor}}};
 }

@@ -189,8 +189,6 @@ class ReportDecider {
         // What a Verify says that was asked before is about another copy.
         if (job_.phase == Phase::verifying)
             accepted.events.push_back(RetryStarted{"system", job_.attempt + 1});
-        if (goes_back())
-            accepted.events.push_back(Parked{EffectKind::reverse_drain, changes_unknown()});
         return accepted;
     }
 
@@ -258,8 +256,10 @@ class ReportDecider {
         // About Fence or HoldFence of this run: after a restart the agent finds out before it is
         // asked to hold, and it may say so before its fence is recorded here.
         const bool known = job_.fence_breached && (job_.parked || !is_in_cutover(job_.phase));
-        // A source that is being released takes writes again: that is what a release is for.
-        if (known || !from_source() || !of_run() || wants_release(job_)) return {};
+        // A source that is being released takes writes again: that is what a release is for. With
+        // what came back it is only released if nobody else wrote.
+        const bool is_expected = wants_release(job_) && !job_.reverse_verified;
+        if (known || !from_source() || !of_run() || is_expected) return {};
         Accepted accepted = if_legal(FenceBreached{body.completions});
         park_in_cutover(accepted,
                         breach("fence_breached", std::to_string(body.completions) +

@@ -5,6 +5,8 @@
 
 #include <catch2/catch.hpp>
 
+#include <fcntl.h>
+
 namespace drover::agent {
 namespace {
 
@@ -117,6 +119,9 @@ TEST_CASE("overlay: a snapshot of the device mapper takes all writes") {
         return shell_output("dd status=none bs=1M iflag=direct if=" + path + " | sha256sum");
     };
     const std::string before = sum(disk.path());
+    // The agent's guard has it all the time.
+    const Fd guard(::open(disk.path().c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+    REQUIRE(guard.valid());
     auto made = make_overlay_files(plan);
     REQUIRE(made.has_value());
     std::string device = made->front();
@@ -139,12 +144,13 @@ TEST_CASE("overlay: a snapshot of the device mapper takes all writes") {
     CHECK(removed.error().id() == "disk_busy");
     REQUIRE(shell("umount " + at + " && rmdir " + at) == 0);
     CHECK(sum(disk.path()) == before);
-    // As after a kill between the two halves of making one: the file's loop device is left over.
+    // As after a kill between the parts of making one: the loop devices are left over.
     REQUIRE(shell("dmsetup remove --noudevrules drover-test-some-job-0") == 0);
     REQUIRE(remove_overlay_files(plan).has_value());
     REQUIRE(remove_overlay_files(plan).has_value());
     CHECK(std::filesystem::is_empty(tests.path()));
     CHECK(shell("losetup -a | grep -q " + tests.path().native()) != 0);
+    CHECK(shell("losetup -a | grep -q '(" + disk.path() + ")'") != 0);
     CHECK(sum(disk.path()) == before);
 }
 
