@@ -113,6 +113,7 @@ class FakeTarget final : public replicator::TargetReplica {
     replicator::TargetProgress progress() override {
         replicator::TargetProgress progress;
         progress.points = world_.points;
+        progress.promoted = world_.promotions > 0;
         return progress;
     }
 

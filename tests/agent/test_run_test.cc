@@ -144,6 +144,31 @@ TEST_CASE("test: an overlay that is in use stays, with the journal, until it is 
     w.check_nothing_is_left();
 }
 
+TEST_CASE("test: after a reboot no hook is told the names of another boot") {
+    TestWorld w;
+    SECTION("while it began: the overlays are made anew") {
+        w.want_and_die_at(w.start(50), "test.standing");
+        w.host.reboot(false);
+        w.host.acts.clear();
+        w.boot();
+        w.want(w.start(50));
+        w.settle();
+        CHECK(w.host.when("make_overlays") < w.host.when("run_hook"));
+        CHECK(w.last<StartTestDone>().disks == w.host.test_disks);
+    }
+    SECTION("while it ran: the stop is told of none") {
+        w.want(w.start(50));
+        w.settle();
+        w.die();
+        w.host.reboot(false);
+        w.boot();
+    }
+    w.want(w.revert(60));
+    w.settle();
+    (void)w.last<RevertTestDone>();
+    w.check_nothing_is_left();
+}
+
 TEST_CASE("test: a job that ends stops the workload first") {
     TestWorld w;
     w.want(w.start(50));

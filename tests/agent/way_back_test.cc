@@ -279,6 +279,105 @@ TEST_CASE("way back: a release that keeps needs something that came") {
     CHECK(w.marker()->state == FenceState::fenced);
 }
 
+TEST_CASE("way back: what came is not kept on disks that somebody else opened") {
+    Fenced w;
+    w.fenced();
+    w.want(w.reverse(60, Side::source));
+    w.settle();
+    SECTION("and still has open") {
+        w.host.disks[w.source].other_uses = {{DiskUse::Kind::writer, "dd (pid 7) writes it"}};
+    }
+    SECTION("and closed again") {
+        w.host.disks[w.source].other_uses = {{DiskUse::Kind::writer, "dd (pid 7) writes it"}};
+        w.process->executor->tick();
+        w.settle();
+        w.host.disks[w.source].other_uses.clear();
+    }
+    w.want(w.released(70, true));
+    w.settle();
+    CHECK(w.last_error() == "fence_breached");
+    CHECK(w.replica_world.promotions == 0);
+    CHECK(w.host.guarded(w.job, Side::source));
+    w.host.disks[w.source].other_uses.clear();
+    w.want(w.released(80, false));
+    w.settle();
+    CHECK(w.replica_world.restored == std::vector<std::uint64_t>{0});
+    CHECK(w.serves());
+}
+
+TEST_CASE("way back: a clean-up, and a fence that root removes, leave whole disks") {
+    Fenced w;
+    w.fenced();
+    w.want(w.reverse(60, Side::source));
+    w.settle();
+    w.want(w.effect(90, EffectKind::cleanup, Side::source, CleanupWork{true}));
+    w.settle();
+    (void)w.last<CleanupDone>();
+    CHECK(w.replica_world.restored == std::vector<std::uint64_t>{0});
+    CHECK(w.marker()->state == FenceState::fenced);
+    CHECK(w.host.disks[w.source].read_only);
+    CHECK_FALSE(std::filesystem::exists(w.paths.job(w.job, Side::source) / "reverse"));
+}
+
+TEST_CASE("way back: a disk that took another's place after a reboot is not written") {
+    Fenced w;
+    w.fenced();
+    w.want(w.reverse(60, Side::source));
+    w.settle();
+    w.die();
+    w.host.reboot(true);
+    w.host.disks[w.source].identity = "wwid:another";
+    w.boot();
+    w.want(w.released(70, false));
+    w.settle();
+    CHECK(w.replica_world.restored.empty());
+    CHECK(w.marker()->state == FenceState::reversing);
+    CHECK(w.host.disks[w.source].read_only);
+}
+
+TEST_CASE("way back: given up after it was kept, but not said so, root can still release it") {
+    Fenced w;
+    w.fenced();
+    w.want(w.reverse(60, Side::source));
+    w.settle();
+    w.host.failing = {"set_read_only"};
+    w.want(w.released(70, true));
+    w.settle();
+    (void)w.last<StepFailed>();
+    REQUIRE(w.replica_world.promotions == 1);
+    w.host.failing.clear();
+    w.want(w.released(80, false));
+    w.settle();
+    CHECK(w.last_error() == "reverse_kept");
+    CHECK(w.replica_world.restored.empty());
+    REQUIRE(w.marker());
+    CHECK(w.marker()->reverse == ReverseState::kept);
+    Result<> broken;
+    w.process->executor->break_fence({"move-web", {}, "root"},
+                                     [&](const Result<>& result) { broken = result; });
+    w.settle();
+    REQUIRE(broken.has_value());
+    CHECK(w.serves());
+}
+
+TEST_CASE("way back: once it is over, its withdrawal ends nothing else") {
+    Fenced w;
+    w.fenced();
+    w.want(w.reverse(60, Side::source));
+    w.settle();
+    w.want(w.released(70, true));
+    w.settle();
+    const auto stopped = w.replica_world.sources_stopped;
+    EffectWithdrawn gone;
+    gone.id = w.reverse(60, Side::source).id;
+    w.process->executor->withdrawn(gone);
+    w.settle();
+    CHECK(w.replica_world.sources_stopped == stopped);
+    const auto record = load_replicate(w.paths.job(w.job, Side::source));
+    REQUIRE(record.has_value());
+    CHECK((*record)->wanted);
+}
+
 TEST_CASE("way back: only a source that may take it in says that it can") {
     Fenced w;
     const PreflightWork work{{w.source}, {}};
@@ -310,147 +409,6 @@ TEST_CASE("way back: only a source that may take it in says that it can") {
 }
 
 // ---- the target ----
-
-/// A target whose users wrote three blocks, and which is down.
-struct Down : World {
-    explicit Down(bool keeps = true) {
-        boot();
-        expose("/dev/t");
-        want(replicate(40, Side::target));
-        want(activate(50));
-        settle();
-        (void)last<ActivateDone>();
-        host.users_write(3);
-        Effect stop = deactivate(60);
-        std::get<DeactivateWork>(stop.work).keep_changes = keeps;
-        want(stop);
-        settle();
-        CHECK(last<DeactivateDone>().changes_known);
-    }
-
-    [[nodiscard]] Effect reverse(std::uint64_t seq) const {
-        Effect effect = replicate(seq, Side::target, ReplicateMode::connected);
-        auto& work = std::get<ReplicateWork>(effect.work);
-        work.reverse = true;
-        work.ticket.disks = {{"/dev/t", "/dev/s"}};
-        return effect;
-    }
-
-    [[nodiscard]] Effect reverse_drain(std::uint64_t seq) const {
-        return effect(seq, EffectKind::reverse_drain, Side::target, ReverseDrainWork{token});
-    }
-
-    [[nodiscard]] Effect reverse_verify(std::uint64_t seq) const {
-        return effect(seq, EffectKind::reverse_verify, Side::target, ReverseVerifyWork{token});
-    }
-};
-
-TEST_CASE("way back: a target that is down sends what its map says, also after it was killed") {
-    Down w;
-    w.want(w.reverse(70));
-    w.settle();
-    CHECK(w.replica_world.sources_opened == 1);
-    w.die();
-    w.boot();
-    CHECK(w.replica_world.sources_opened == 2);
-    w.want(w.reverse_drain(71));
-    w.settle();
-    CHECK(w.last<ReverseDrainDone>().batch == 7);
-    w.want(w.reverse_verify(72));
-    w.settle();
-    CHECK(w.last<ReverseVerifyDone>().disks.size() == 1);
-    CHECK(w.last<ReverseVerifyDone>().mismatches.empty());
-    CHECK(w.replica_world.proved == 1);
-    CHECK(w.host.guarded(w.job, Side::target));
-    CHECK(w.host.tracking.size() == 1);
-}
-
-TEST_CASE("way back: what the source did not read back is not proved") {
-    Down w;
-    w.want(w.reverse(70));
-    w.replica_world.prove_error = Error(Errc::conflict, "proof_unread", "4096 bytes");
-    w.want(w.reverse_verify(71));
-    w.settle();
-    CHECK(w.last_error() == "proof_unread");
-}
-
-TEST_CASE("way back: without the exact map nothing is sent, and the reason is said") {
-    Down w;
-    SECTION("the host was booted") {
-        w.die();
-        w.host.reboot(false);
-        w.boot();
-        REQUIRE(w.host.hold_guard({w.job, Side::target}, {"/dev/t"}).has_value());
-    }
-    SECTION("the trackers are gone") {
-        w.host.tracking.clear();
-    }
-    w.want(w.reverse(70));
-    w.want(w.reverse_drain(71));
-    w.settle();
-    CHECK(w.last_error() == "changes_unknown");
-    CHECK(w.replica_world.sources_opened == 0);
-}
-
-TEST_CASE("way back: nothing is sent from disks that no guard holds, or under another token") {
-    Down w;
-    SECTION("the guard is gone") {
-        w.want(w.reverse(70));
-        w.settle();
-        w.host.guards.clear();
-    }
-    SECTION("another token") {
-        w.want(w.reverse(70));
-        w.settle();
-        w.token.data[0] = 9;
-    }
-    w.want(w.reverse_drain(71));
-    w.settle();
-    CHECK(w.last_error() == "target_not_fenced");
-}
-
-TEST_CASE("way back: a drain that waits for the source ends when the way back is given up") {
-    Down w;
-    w.want(w.reverse(70));
-    w.settle();
-    w.replica_world.during_drain = [&] {
-        EffectWithdrawn gone;
-        gone.id = w.reverse(70).id;
-        w.process->executor->withdrawn(gone);
-    };
-    w.want(w.reverse_drain(71));
-    w.settle();
-    CHECK(w.replica_world.sources_stopped == 1);
-}
-
-TEST_CASE("way back: a drain that was asked for before it was given up waits for nobody") {
-    Down w;
-    bool waits = false;
-    w.replica_world.during_drain = [&] { waits = true; };
-    w.want(w.reverse(70));
-    w.want(w.reverse_drain(71));
-    EffectWithdrawn gone;
-    gone.id = w.reverse(70).id;
-    w.process->executor->withdrawn(gone);
-    w.settle();
-    CHECK_FALSE(waits);
-    CHECK(w.last_error() == "step_overtaken");
-    INFO("the next one is");
-    w.want(w.reverse(80));
-    w.want(w.reverse_drain(81));
-    w.settle();
-    CHECK(waits);
-}
-
-TEST_CASE("way back: copied to again, a target forgets what its users wrote") {
-    Down w;
-    Effect again = w.replicate(90, Side::target);
-    std::get<ReplicateWork>(again.work).overwrite_acknowledged = true;
-    w.want(again);
-    w.settle();
-    CHECK(w.host.tracking.empty());
-    CHECK_FALSE(std::filesystem::exists(w.paths.job(w.job, Side::target) / "reverse"));
-}
 
 }  // namespace
 }  // namespace drover::agent

@@ -218,7 +218,8 @@ TEST_CASE("held target: no batch, no pass and no other question reaches its user
     for (const RangeQuestion& range :
          {RangeQuestion{1, 0, mib, mib}, RangeQuestion{0, 0, 3 * mib, mib},
           RangeQuestion{0, 4096, mib, mib}, RangeQuestion{0, 0, mib, 8192},
-          RangeQuestion{0, 0, 2 * mib, 4096}, RangeQuestion{0, 0, 0, mib}})
+          RangeQuestion{0, 0, 2 * mib, 4096}, RangeQuestion{0, 0, 0, mib},
+          RangeQuestion{0, 0, 5, mib}, RangeQuestion{0, mib, 4097, mib}})
         CHECK(refusal(true, CompareRange{range, false}) == "bad_message");
     CHECK(hold.lab.target_disks[0]->contents() == before);
 }

@@ -197,6 +197,29 @@ TEST_CASE("frozen journal: ended while it is applied after the thaw, it is appli
     }
 }
 
+TEST_CASE("redo journal: one that has to be frozen and is not is left alone, with its disks") {
+    RedoPlay play(3);
+    REQUIRE(ok(play.write(0, 1, 2)));
+    REQUIRE(ok(play.commit(true)));
+    const auto before = play.disks();
+    const std::vector<BlockDevice*> disks = {&play.first, &play.second};
+    play.journal.reset();
+    const auto opened = RedoJournal::open(play.file, disks, journal_key(JobId(), disks),
+                                          JournalDuty::recent_points, JournalUse::frozen_only);
+    REQUIRE_FALSE(opened.has_value());
+    CHECK(play.disks() == before);
+}
+
+TEST_CASE("redo journal: a COMMIT without frames, behind those of a later batch, is refused") {
+    RedoPlay play(3);
+    // Those of the second later batch make room for themselves by writing those of the first.
+    REQUIRE(ok(play.write(0, 1, 2, false, 1)));
+    REQUIRE(ok(play.write(0, 1, 2, false, 2)));
+    const auto committed = play.journal->commit({play.next_batch(), true, 1, {}});
+    REQUIRE_FALSE(committed.has_value());
+    CHECK(committed.error().id() == "bad_message");
+}
+
 TEST_CASE("target journal: one that failed is not open, until it is opened anew") {
     const TemporaryDirectory directory{"/var/tmp"};
     Machine machine{1};

@@ -284,7 +284,8 @@ TEST_CASE("test: one that cannot start is reverted too, and a pause does not kee
     scenario
         .when_reported(EffectKind::revert_test, Side::target,
                        StepFailed{Error(Errc::unavailable, "overlay_busy", "who", "all", "stop")})
-        .when(Retry{})
+        .when(TestRevert{})
+        .then({Unparked{"operator:ann"}, RetryStarted{"operator:ann", 1}})
         .wants(EffectKind::revert_test, Side::target);
     CHECK(scenario.newest(EffectKind::revert_test, Side::target).id != first);
 }
@@ -358,6 +359,24 @@ TEST_CASE(
         .when(AbandonReverse{"all"})
         .wants(EffectKind::release, Side::source);
     CHECK(refused.newest(EffectKind::release, Side::source).id != first);
+}
+
+TEST_CASE("keep: a source that was rebooted on the way back goes on, and a breach is recorded") {
+    Scenario scenario = going_back();
+    scenario.when_reported(EffectKind::replicate, Side::source, GenerationGone{0, "reboot"});
+    REQUIRE_FALSE(scenario.job().parked.has_value());
+    scenario.wants(EffectKind::reverse_drain, Side::target);
+
+    Scenario kept = gone_back();
+    kept.given({ReverseVerified{{DiskProof{}, DiskProof{}}}})
+        .in(Phase::rolling_back)
+        .when_reported(EffectKind::hold_fence, Side::source, FenceBreach{1})
+        .then_kinds({EventKind::fence_breached});
+    const Error refused(Errc::denied, "fence_breached", "who", "all", "abandon");
+    kept.when_reported(EffectKind::release, Side::source, StepFailed{refused})
+        .then_kinds({EventKind::parked})
+        .when(AbandonReverse{"all"})
+        .wants(EffectKind::release, Side::source);
 }
 
 TEST_CASE("keep: given up, the source is released as it was fenced") {
