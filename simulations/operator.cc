@@ -143,9 +143,10 @@ bool Operator::give_up_way_back(SimulatedJob& job, const statemachine::Job& stat
     const bool keeps = is_way_back(state.phase) && state.rollback &&
                        state.rollback->mode == statemachine::RollbackMode::keep;
     if (!keeps) return false;
-    // Once it is proved only its agent can say that it is not there after all.
-    const bool may =
-        !state.reverse_verified || (state.parked && state.parked->error.id() == "reverse_not_done");
+    // Once it is proved only its agent can say that it is not there after all, or not to be kept.
+    const bool is_refused = state.parked && (state.parked->error.id() == "reverse_not_done" ||
+                                             state.parked->error.id() == "fence_breached");
+    const bool may = !state.reverse_verified || is_refused;
     const Micros stuck = world_.scheduler.now() - job.phase_since;
     const bool is_lost = (job.target_lost || state.target_stop_confirmed) && stuck > 240 * second;
     const bool is_hopeless =
