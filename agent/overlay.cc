@@ -162,7 +162,7 @@ Result<> check_idle(const std::string& path) {
 Result<> detach(const std::string& path) {
     TRY_VOID(check_idle(path));
     // Exclusively: a user that the look above has missed keeps it.
-    const Fd device(::open(path.c_str(), O_RDWR | O_EXCL | O_CLOEXEC));
+    const Fd device(::open(path.c_str(), O_RDONLY | O_EXCL | O_CLOEXEC));
     if (!device.valid() && errno == EBUSY) return busy(path, "somebody holds it exclusively");
     if (!device.valid()) return errno_error(errno, "open", path);
     if (::ioctl(device.get(), LOOP_CLR_FD) != 0) return errno_error(errno, "detach", path);

@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <fstream>
+#include <limits>
 
 namespace drover::bench {
 namespace {
@@ -67,21 +68,31 @@ class PointRun {
                          log());
     }
 
-    /// From the newest that is kept to the oldest, looking at each.
+    /// From the newest that is kept to the oldest, looking at each. The oldest may go meanwhile:
+    /// what was acknowledged last still comes to the disks and needs room for the way back from it.
     void go_back(Pair& pair) {
-        const std::vector<Point> kept = pair.points_kept();
-        for (auto point = kept.rbegin(); point != kept.rend(); ++point) {
-            pair.restore(*point);
-            const std::string told = scale_.directory + "/torn";
-            (void)seconds_of("sh -c '" + disk_writer() + " torn " + report() + " " +
-                                 target_.path() + " >" + told + "'",
-                             log());
-            std::uint64_t torn = 0;
-            std::ifstream in(told);
-            if (!(in >> torn)) fail("cannot read " + told);
-            torn_ += torn;
+        std::uint64_t before = std::numeric_limits<std::uint64_t>::max();
+        for (;;) {
+            std::vector<Point> kept = pair.points_kept();
+            while (!kept.empty() && kept.back().batch >= before) kept.pop_back();
+            if (kept.empty()) return;
+            before = kept.back().batch;
+            pair.restore(kept.back());
+            torn_ += torn_blocks();
             ++restored_;
         }
+    }
+
+    /// On the target, as it is now.
+    [[nodiscard]] std::uint64_t torn_blocks() const {
+        const std::string told = scale_.directory + "/torn";
+        (void)seconds_of("sh -c '" + disk_writer() + " torn " + report() + " " + target_.path() +
+                             " >" + told + "'",
+                         log());
+        std::uint64_t torn = 0;
+        std::ifstream in(told);
+        if (!(in >> torn)) fail("cannot read " + told);
+        return torn;
     }
 
     [[nodiscard]] std::string report() const { return scale_.directory + "/writer.report"; }
