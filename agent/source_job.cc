@@ -452,9 +452,6 @@ Result<> SourceJob::remove_fence(const FenceToken& token) {
                      "commit or roll back the job first; to break the fence in an "
                      "emergency: drover-agent release");
     TRY_VOID(parts_.journal.tombstone(token));
-    TRY_VOID(receiver_.settle(token, Settle::as_it_is));
-    TRY(marker, parts_.fences.find(token));
-    if (!marker) return not_fenced();
     // No hook: the workload runs on the target now and must not be started here.
     return fencer_.open_up(*marker, {});
 }

@@ -1,5 +1,7 @@
 #include "bench/target_questions.h"
 
+#include "bench/measure.h"
+
 #include <chrono>
 #include <mutex>
 #include <optional>

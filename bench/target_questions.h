@@ -3,11 +3,9 @@
 #pragma once
 
 #include "base/fd.h"
-#include "bench/measure.h"
 #include "bench/replica_pair.h"
 #include "replicator/target_replica.h"
 
-#include <span>
 #include <type_traits>
 #include <vector>
 

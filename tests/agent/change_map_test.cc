@@ -14,12 +14,7 @@ using testing::World;
 struct Active : World {
     explicit Active(bool tracks_blocks = true) {
         host.tracks_blocks = tracks_blocks;
-        boot();
-        expose("/dev/t");
-        want(replicate(40, Side::target));
-        want(activate(50));
-        settle();
-        (void)last<ActivateDone>();
+        serve_from_target();
     }
 
     [[nodiscard]] DeactivateDone stopped(bool keep_changes = false) {

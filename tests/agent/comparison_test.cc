@@ -113,12 +113,7 @@ TEST_CASE("comparison: the wish for it, said again, does not end it") {
 /// The target's disks are their users', and a comparison is wanted.
 struct Target : World {
     Target() {
-        boot();
-        expose("/dev/t");
-        want(replicate(40, Side::target));
-        want(activate(50));
-        settle();
-        (void)last<ActivateDone>();
+        serve_from_target();
         want(wish(55));
         settle();
     }

@@ -13,12 +13,7 @@ using testing::World;
 /// A target whose users wrote three blocks, and which is down.
 struct Down : World {
     explicit Down(bool keeps = true) {
-        boot();
-        expose("/dev/t");
-        want(replicate(40, Side::target));
-        want(activate(50));
-        settle();
-        (void)last<ActivateDone>();
+        serve_from_target();
         host.users_write(3);
         Effect stop = deactivate(60);
         std::get<DeactivateWork>(stop.work).keep_changes = keeps;

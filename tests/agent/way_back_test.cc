@@ -32,6 +32,13 @@ struct Fenced : World {
         (void)last<FenceDone>();
     }
 
+    /// Fenced, and ready for what comes back.
+    void reversing() {
+        fenced();
+        want(reverse(60, Side::source));
+        settle();
+    }
+
     [[nodiscard]] ExposureStore consents() const {
         return ExposureStore(paths.reverse_exposures());
     }
@@ -93,9 +100,7 @@ TEST_CASE("way back: the marker says so before the disks are writable, and the g
 
 TEST_CASE("way back: our writes are no breach, another's use of the disk is one") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     w.host.disks[w.source].write_mark += 100;
     w.process->executor->tick();
     w.settle();
@@ -170,9 +175,7 @@ TEST_CASE("way back: killed at any step of its beginning, fence and journal are 
 
 TEST_CASE("way back: after a reboot the disks are held, read-only, before anything is brought") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     w.die();
     w.host.reboot(true);
     w.host.acts.clear();
@@ -189,9 +192,7 @@ TEST_CASE("way back: abandoned, the fence point is restored before the release b
           "release.marker", "release.writable", "release.hook"}) {
         INFO("killed at: " << step);
         Fenced w;
-        w.fenced();
-        w.want(w.reverse(60, Side::source));
-        w.settle();
+        w.reversing();
         EffectWithdrawn gone;
         gone.id = w.reverse(60, Side::source).id;
         w.process->executor->withdrawn(gone);
@@ -218,9 +219,7 @@ TEST_CASE("way back: kept, the journal ends before the release begins, and nothi
     for (const std::string step : {"", "reverse.settled", "reverse.fenced", "release.marker"}) {
         INFO("killed at: " << step);
         Fenced w;
-        w.fenced();
-        w.want(w.reverse(60, Side::source));
-        w.settle();
+        w.reversing();
         if (step.empty()) {
             w.want(w.released(70, true));
         } else {
@@ -238,9 +237,7 @@ TEST_CASE("way back: kept, the journal ends before the release begins, and nothi
 
 TEST_CASE("way back: what could not be undone is not released, by nobody") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     w.replica_world.open_error = Error(Errc::corrupt, "first_point_lost", "x", "y", "z");
     w.die();
     w.boot();
@@ -258,9 +255,7 @@ TEST_CASE("way back: what could not be undone is not released, by nobody") {
 
 TEST_CASE("way back: root breaks the fence, the fence point comes first") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     Result<> broken;
     w.process->executor->break_fence({"move-web", {}, "root"},
                                      [&](const Result<>& result) { broken = result; });
@@ -281,9 +276,7 @@ TEST_CASE("way back: a release that keeps needs something that came") {
 
 TEST_CASE("way back: what came is not kept on disks that somebody else opened") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     SECTION("and still has open") {
         w.host.disks[w.source].other_uses = {{DiskUse::Kind::writer, "dd (pid 7) writes it"}};
     }
@@ -305,11 +298,9 @@ TEST_CASE("way back: what came is not kept on disks that somebody else opened") 
     CHECK(w.serves());
 }
 
-TEST_CASE("way back: a clean-up, and a fence that root removes, leave whole disks") {
+TEST_CASE("way back: a clean-up leaves whole disks, as they were fenced") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     w.want(w.effect(90, EffectKind::cleanup, Side::source, CleanupWork{true}));
     w.settle();
     (void)w.last<CleanupDone>();
@@ -321,9 +312,7 @@ TEST_CASE("way back: a clean-up, and a fence that root removes, leave whole disk
 
 TEST_CASE("way back: a disk that took another's place after a reboot is not written") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     w.die();
     w.host.reboot(true);
     w.host.disks[w.source].identity = "wwid:another";
@@ -337,9 +326,7 @@ TEST_CASE("way back: a disk that took another's place after a reboot is not writ
 
 TEST_CASE("way back: given up after it was kept, but not said so, root can still release it") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     w.host.failing = {"set_read_only"};
     w.want(w.released(70, true));
     w.settle();
@@ -362,9 +349,7 @@ TEST_CASE("way back: given up after it was kept, but not said so, root can still
 
 TEST_CASE("way back: once it is over, its withdrawal ends nothing else") {
     Fenced w;
-    w.fenced();
-    w.want(w.reverse(60, Side::source));
-    w.settle();
+    w.reversing();
     w.want(w.released(70, true));
     w.settle();
     const auto stopped = w.replica_world.sources_stopped;

@@ -176,6 +176,15 @@ void World::expose(const std::string& path) {
     REQUIRE(expose_disk(*process->exposures, host, path, {}).has_value());
 }
 
+void World::serve_from_target() {
+    boot();
+    expose("/dev/t");
+    want(replicate(40, Side::target));
+    want(activate(50));
+    settle();
+    (void)last<ActivateDone>();
+}
+
 bool World::is_fenced() const {
     const FakeDisk& disk = host.disks.at("/dev/s");
     return disk.read_only && !disk.mounted && disk.hidden && host.guarded(job, Side::source) &&

@@ -120,6 +120,8 @@ class World {
     [[nodiscard]] Effect deactivate(std::uint64_t seq) const;
     [[nodiscard]] FenceProof proof(const AgentIdentity& signer) const;
     void expose(const std::string& path);
+    /// A new agent, whose target disk is copied to and then in the hands of its users.
+    void serve_from_target();
 
     [[nodiscard]] bool is_fenced() const;
     [[nodiscard]] bool in_service() const;

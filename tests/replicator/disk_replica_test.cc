@@ -236,32 +236,5 @@ TEST_CASE("loop device: its accounting switched off during sync, it is compared 
     sync->must_be_equal();
 }
 
-// Two empty block devices of one size: DROVER_MIRROR_SOURCE=/dev/loop8
-// DROVER_MIRROR_TARGET=/dev/loop9 replicator_disk_test "[mirror-time]" fills the first, mirrors it
-// and says how long that took.
-TEST_CASE("mirror time between two named devices", "[.][mirror-time]") {
-    const char* source = std::getenv("DROVER_MIRROR_SOURCE");
-    const char* target = std::getenv("DROVER_MIRROR_TARGET");
-    REQUIRE((source != nullptr && target != nullptr));
-    const std::uint64_t size = opened(source, Access::read_only)->facts().size_bytes;
-    Lab lab({size});
-    REQUIRE(ok(opened(source, Access::read_write)->write(0, lab.source_disks[0]->disk.contents())));
-    lab.open_source_disk = [&](std::size_t) { return opened(source, Access::read_only); };
-    lab.open_target_disk = [&](std::size_t) { return opened(target, Access::read_write); };
-    using Clock = std::chrono::steady_clock;
-    const auto since = [](Clock::time_point began) {
-        return std::to_string(
-            std::chrono::duration<double, std::milli>(Clock::now() - began).count());
-    };
-    const auto began = Clock::now();
-    lab.mirror();
-    WARN("mirrored after " << since(began) << " ms");
-    REQUIRE(ok(lab.source->drain({})));
-    WARN("drained after " << since(began) << " ms");
-    const auto verified = lab.source->verify();
-    REQUIRE(ok(verified));
-    CHECK(verified->mismatches.empty());
-}
-
 }  // namespace
 }  // namespace drover::replicator

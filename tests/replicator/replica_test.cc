@@ -4,8 +4,11 @@
 #include "replicator/checkpoint.h"
 #include "replicator/pass_plan.h"
 #include "replicator/source_connect.h"
+#include "tests/replicator/forwarding_device.h"
 #include "tests/replicator/replica_lab.h"
 #include "tests/replicator/result_checks.h"
+
+#include <atomic>
 
 #include <catch2/catch.hpp>
 
@@ -434,6 +437,41 @@ TEST_CASE("live: a writer during mirror and sync, then stopped, leaves no byte b
     const auto verified = lab.source->verify();
     REQUIRE(ok(verified));
     CHECK(verified->mismatches.empty());
+}
+
+/// Notes how many reads at a time it is asked for.
+class DepthDisk final : public testing::ForwardingDevice {
+  public:
+    DepthDisk(MemoryDevice& disk, std::atomic<unsigned>& depth, std::atomic<bool>& was_full)
+        : ForwardingDevice(disk),
+          depth_(depth),
+          was_full_(was_full) {}
+
+    void limit_depth(unsigned depth) override {
+        depth_ = depth;
+        if (depth >= 64) was_full_ = true;
+    }
+
+  private:
+    std::atomic<unsigned>& depth_;
+    std::atomic<bool>& was_full_;
+};
+
+TEST_CASE("source: in sync it reads few blocks at a time, in a drain as many as it can") {
+    std::atomic<unsigned> depth = 0;
+    std::atomic<bool> was_full = false;
+    Lab lab({mib});
+    lab.open_source_disk = [&](std::size_t i) {
+        return std::make_unique<DepthDisk>(lab.source_disks[i]->disk, depth, was_full);
+    };
+    lab.mirror();
+    CHECK(was_full);
+    REQUIRE(in_sync(lab));
+    REQUIRE(eventually([&] { return depth <= 8; }));
+    was_full = false;
+    (void)drained(lab);
+    CHECK(was_full);
+    lab.kill_source();
 }
 
 }  // namespace
